@@ -1,0 +1,53 @@
+# Copyright (c) hostnet.docker contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The prediction: wants and live in, ``after`` and the final objects out. Must not know: Ansible, the kernel.
+
+One pass in Docker's order: forwarding, bridges, endpoints, ports, rules; nothing is entered twice.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from .._model import Task
+from .._state import HOST, Indexed, State, select
+from . import forwarding, networks, orphans, plan_bridges, plan_endpoints, plan_ports, purge, zones
+from .policy import Backend, Ruling
+from .table import Prediction, Table, there
+
+
+def predict(task: Task, live: State, backend: Backend, filtered: Sequence[int]) -> Prediction:
+    """The state that a task leads to from a live state.
+
+    :param filtered: the families whose rules were read and can be written
+    :raises OptionError: the wants do not fit together or to the host
+    """
+    live = Indexed(live)
+    table = Table(task, live, backend, {family: backend.recognise(live, family) for family in (4, 6)}, tuple(filtered))
+    table.result = Prediction(backend.start(live))
+    table.rulings = {family: Ruling(family) for family in (4, 6)}
+    _live_nets(table)
+    table.task = purge.completed(task, live, table.rules, table.live_nets)
+    if table.task.forwarding is not None:
+        forwarding.apply_forwarding(table.task.forwarding, live, table.result.after, backend, table.filtered)
+        for ruling in table.rulings.values():
+            ruling.keep = forwarding.kept(table.task.forwarding)
+    plan_bridges.apply_bridges(table)
+    zones.apply_zones(table)
+    plan_endpoints.apply_endpoints(table)
+    orphans.sweep(table)
+    plan_ports.apply_ports(table)
+    for family in table.filtered:
+        backend.apply_ruling(table.rulings[family], table.rules[family], live, table.result.after)
+    return table.result
+
+
+def _live_nets(table: Table) -> None:
+    names = [key.name for key, value in select(table.live, "link", HOST) if value["kind"] == "bridge"]
+    for name in names:
+        net = networks.live_net(table.live, table.rules, name)
+        if net is not None:
+            table.live_nets[name] = net
+    table.nets = dict(table.live_nets)
+    table.there = there(table.live, table.live_nets)
