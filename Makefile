@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-#   make test    linters and tests
+#   make demo    see it work, on a throw-away host in a namespace of its own (root not needed)
+#   make test    linters and tests, in some minutes
+#   make slow    the tests that take long: every write made to fail, every moment to be killed at, lists of a hundred
 #   make fuzz    the properties with fifty times as many examples, drawn anew (FUZZ_TIMES=50); for a night
 #   make setup   what the targets above need; they call it themselves
 #   make clean   remove everything that make has made
@@ -20,17 +22,23 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint pytest fuzz clean
+.PHONY: help setup demo test lint pytest slow fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
 setup: $(VENV)/.test $(TREE)
 
+demo: $(VENV)/.demo $(TREE)
+	@$(RUN)/python demo/demo.py
+
 test: lint pytest
 
 pytest: $(VENV)/.test $(TREE)
 	$(RUN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+slow: $(VENV)/.test $(TREE)
+	$(RUN)/python -m pytest -n $(WORKERS) --slow $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.test $(TREE)
 	HOSTNET_FUZZ=$(or $(FUZZ_TIMES),50) $(RUN)/python -m pytest -n $(WORKERS) -m fuzz $(PYTEST_ARGS)
@@ -53,8 +61,16 @@ $(TREE):
 	ln -sfn ../../.. $@
 
 # The programs that an environment needs are looked for each time it is made or remade.
-$(VENV)/.test: tests/requirements.txt tools/setup.sh
+$(VENV)/.demo: demo/requirements.txt tools/setup.sh
+	sh tools/setup.sh demo "$(PYTHON)"
+	$(call environment,demo/requirements.txt)
+
+$(VENV)/.test: tests/requirements.txt demo/requirements.txt tools/setup.sh
 	sh tools/setup.sh test "$(PYTHON)"
-	test -x $(VENV)/bin/python || "$(PYTHON)" -m venv $(VENV)
-	$(RUN)/python -m pip --disable-pip-version-check install -qq --retries 5 --requirement tests/requirements.txt
-	touch $@
+	$(call environment,tests/requirements.txt)
+
+define environment
+test -x $(VENV)/bin/python || "$(PYTHON)" -m venv $(VENV)
+$(RUN)/python -m pip --disable-pip-version-check install -qq --retries 5 --requirement $(1)
+touch $@
+endef

@@ -13,7 +13,7 @@ import getpass
 import os
 import sys
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Dict, Iterator, List
 
 TESTS = Path(__file__).resolve().parent
 for _directory in (TESTS.parent / ".build", TESTS.parent / "tools", TESTS / "conformance", TESTS):
@@ -28,6 +28,7 @@ import sandbox  # noqa: E402
 
 # Here and not in pyproject.toml: ansible-test brings its own configuration of pytest.
 MARKERS = (
+    "slow(but): not part of `make test`, except for the parameters named; run by `make slow`",
     "fuzz: a property with counted examples, see tests/properties.py",
     "versions: run once more with each of the releases of tests/versions",
     "playbook: of those, what needs ansible-playbook",
@@ -51,6 +52,28 @@ def pytest_configure(config: pytest.Config) -> None:
         sandbox.enter()
     except (sandbox.NoSandbox, OSError) as error:
         _refused = f"no namespaces of our own: {error}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run what is marked slow, and nothing else")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Leave out the slow tests, or all others."""
+    if any("::" in argument for argument in config.args):  # somebody asked for these
+        return
+    groups: Dict[bool, List[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        groups[_is_slow(item)].append(item)
+    wanted = config.getoption("--slow")
+    config.hook.pytest_deselected(items=groups[not wanted])
+    items[:] = groups[wanted]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("slow")
+    parameters = getattr(getattr(item, "callspec", None), "id", "")
+    return mark is not None and parameters not in mark.args
 
 
 @pytest.hookimpl(optionalhook=True)

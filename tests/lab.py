@@ -37,7 +37,7 @@ import pytest
 
 import sandbox
 from snapshots import difference, snapshot
-from traffic import inside, path_of, ping, probe, serve
+from traffic import Inner, inside, path_of, ping, probe, serve, words_into
 
 __all__ = [
     "Host", "ModuleCrashed", "ModuleFailed", "difference", "forked", "inside", "need", "new_host",
@@ -50,9 +50,10 @@ LIES_AS_COLLECTION = ROOT.parts[-3:] == ("ansible_collections", "hostnet", "dock
 BUILD = ROOT.parents[2] if LIES_AS_COLLECTION else ROOT / ".build"
 COLLECTION = "ansible_collections.hostnet.docker"
 NETNS = Path("/run/netns")
+KEPT = Path("/run/hostnet-docker")  # mount namespaces of hosts that the connection has been to
 RESOLV_CONF = "nameserver 192.0.2.53\nsearch example.org\n"
 _TIME_LIMIT = 120  # seconds that one module run may take
-_PATIENCE = 5  # seconds to wait for the kernel
+_PATIENCE = 30  # seconds to wait for the kernel
 _TENTATIVE = 0x40  # IFA_F_TENTATIVE
 _CRASHED = 99  # exit status of the child whose module raised
 
@@ -148,6 +149,10 @@ class Host:
         """Run a command on the host and return its output; see ``sh``."""
         return sh(self, command, check)
 
+    def inner(self, name: str) -> Inner:
+        """A namespace that a run by the connection ``netns`` has made on the host: the names are the host's own."""
+        return Inner(f"{KEPT}/{self.name}", name)
+
     def save(self, family: str = "ip") -> str:
         """What ``iptables-save`` (or, for ``ip6``, ``ip6tables-save``) prints, without comments and counters."""
         tool = {"ip": "iptables-save", "ip6": "ip6tables-save"}[family]
@@ -174,7 +179,7 @@ def sh(ns: Any, command: Command, check: bool = True) -> str:
     """
     words = ["sh", "-c", command] if isinstance(command, str) else list(command)
     done = subprocess.run(
-        ["nsenter", f"--net={path_of(ns)}", "--", *words],
+        [*words_into(ns), *words],
         env=getattr(ns, "environ", None),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -353,6 +358,8 @@ def clear() -> None:
     for name in sorted(NETNS.iterdir()):
         subprocess.run(["umount", "-l", str(name)], stderr=subprocess.DEVNULL, check=False)
         name.unlink()
-    for directory in ("/etc/netns", "/etc/sysctl.d", "/run/ansible"):
+    for kept in KEPT.glob("*"):
+        subprocess.run(["umount", "-l", str(kept)], stderr=subprocess.DEVNULL, check=False)
+    for directory in ("/etc/netns", "/etc/sysctl.d", "/run/ansible", str(KEPT)):
         for entry in Path(directory).glob("*"):
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 from typing import Any, Dict, List
 
-from traffic import inside, path_of
+from traffic import inside, words_into
 
 _COMMANDS = {
     "iptables": ["iptables-save"],
@@ -60,8 +60,9 @@ def _printed(ns: Any, command: List[str], environ: Dict[str, str]) -> str:
     """A command's output in a form that only configuration changes; empty if there is no such program."""
     if not shutil.which(command[0], path=environ["PATH"]):
         return ""
-    words = ["nsenter", f"--net={path_of(ns)}", "--", *command]
-    done = subprocess.run(words, env={**environ, "LC_ALL": "C"}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*words_into(ns), *command], env={**environ, "LC_ALL": "C"}, capture_output=True, text=True, check=True
+    )
     if "-j" in command:
         return json.dumps(_steady(json.loads(done.stdout or "[]")), indent=1, sort_keys=True)
     text = re.sub(r" ?\[\d+:\d+\]", "", done.stdout)

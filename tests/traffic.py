@@ -17,11 +17,27 @@ import socket
 import struct
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
 import sandbox
 
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
+class Inner(NamedTuple):
+    """A namespace whose name only a host knows that has a mount namespace of its own.
+
+    :ivar mounts: the file of that mount namespace
+    """
+
+    mounts: str
+    name: str
+
+
+def words_into(ns: Any) -> List[str]:
+    """The beginning of a command line that runs the rest of it in a namespace."""
+    host = ["nsenter", f"--mount={ns.mounts}", "--"] if isinstance(ns, Inner) else []
+    return [*host, "nsenter", f"--net={path_of(ns)}", "--"]
 
 
 def path_of(ns: Any) -> str:
@@ -35,11 +51,10 @@ def inside(ns: Any, function: Callable[..., Any], *args: Any) -> Any:
 
     def entered() -> None:
         try:
-            handle = os.open(path_of(ns), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                sandbox.setns(handle, sandbox.CLONE_NEWNET)
-            finally:
-                os.close(handle)
+            if isinstance(ns, Inner):
+                sandbox.own_directories()
+                _enter(ns.mounts, sandbox.CLONE_NEWNS)
+            _enter(path_of(ns), sandbox.CLONE_NEWNET)
             outcome["result"] = function(*args)
         except BaseException as error:  # raised again below, in the caller's thread
             outcome["error"] = error
@@ -50,6 +65,14 @@ def inside(ns: Any, function: Callable[..., Any], *args: Any) -> Any:
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]
+
+
+def _enter(path: str, kind: int) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sandbox.setns(handle, kind)
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -115,7 +138,7 @@ def _plain(address: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def probe(ns: Any, address: str, port: int, proto: str = "tcp", timeout: float = 1.0, source: str | None = None) -> str:
+def probe(ns: Any, address: str, port: int, proto: str = "tcp", timeout: float = 3.0, source: str | None = None) -> str:
     """What a client in the namespace gets from ``address``:``port``.
 
     :param source: the client's address, where it has several
@@ -157,7 +180,7 @@ def _reply(sock: socket.socket, proto: str) -> str:
         return ""
 
 
-def ping(ns: Any, address: str, timeout: float = 1.0) -> bool:
+def ping(ns: Any, address: str, timeout: float = 3.0) -> bool:
     """Whether an echo request sent in the namespace is answered within ``timeout`` seconds."""
     return inside(ns, _ping, address, timeout)
 

@@ -21,6 +21,7 @@ import socket
 import struct
 import sys
 
+_CLONE_FS = 0x200
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _MNT_DETACH = 2
@@ -56,6 +57,12 @@ def setns(handle: int, kind: int) -> None:
     :raises OSError: with the kernel's errno
     """
     _check(_libc.setns(handle, kind), "setns")
+
+
+def own_directories() -> None:
+    """Give the calling thread a root and a working directory of its own, without which it cannot enter another mount
+    namespace than the rest of its process."""
+    _unshare(_CLONE_FS)
 
 
 def loopback_up() -> None:
