@@ -16,7 +16,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(CURDIR)/$(VENV)/bin
 TREE := .build/ansible_collections/hostnet/docker
-WORKERS ?= 2
+WORKERS ?= 3
 
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 export PYTHONDONTWRITEBYTECODE := 1

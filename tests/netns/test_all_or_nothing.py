@@ -61,7 +61,7 @@ def chosen(writes: List[str], kind: str) -> List[int]:
     return sorted({*own, *(number for numbers in later.values() for number in numbers[:1] + numbers[-1:])})
 
 
-@pytest.mark.slow("nft-gone")
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
 def test_each_write_fails_once(each_backend: lab.Host, plan: str) -> None:
     """The message names the change and says that nothing is left, and nothing is."""

@@ -125,7 +125,7 @@ def test_nothing_is_open_on_the_way(each_backend: lab.Host, plan: str) -> None:
     assert len(run.writes) > _MANY and reached(host) == end
 
 
-@pytest.mark.slow("nft-gone")
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS)
 def test_killed_after_each_write(each_backend: lab.Host, plan: str) -> None:
     host, (back, then) = each_backend, PLANS[plan]

@@ -23,6 +23,7 @@ def _docker0(host: lab.Host, **options: object) -> None:
     host.run("host_network", ip_forward={"ipv6": True}, bridges=[{"name": "docker0", "ipv6": True, **options}])
 
 
+@pytest.mark.slow("nft")
 def test_allowed_sources(each_backend: lab.Host) -> None:
     """The one source gets through and the others do not, by the host's address and by the endpoint's own."""
     host = each_backend
@@ -49,6 +50,7 @@ def test_allowed_sources(each_backend: lab.Host) -> None:
     assert "192.0.2.0/25" not in host.rules() and "192.0.2.77" not in host.rules()
 
 
+@pytest.mark.slow("nft")
 def test_allowed_sources_without_guard(each_backend: lab.Host) -> None:
     """In mode nat-unprotected the bridge lets everybody in, so the port has a DROP of its own."""
     host = each_backend
@@ -129,6 +131,7 @@ def _user_rules(host: lab.Host) -> List[str]:
     return [re.sub(r".*hostnet-docker-([\w-]+).*", r"\1", row) for row in rows]
 
 
+@pytest.mark.slow("nft")
 def test_user_rules(each_backend: lab.Host) -> None:
     """The administrator's rules stand first and in order, whatever other tools put before them."""
     host = each_backend
@@ -155,6 +158,7 @@ def test_user_rules(each_backend: lab.Host) -> None:
     assert len(_user_rules(host)) == 1
 
 
+@pytest.mark.slow("nft")
 def test_keep_forwarding(each_backend: lab.Host) -> None:
     """A foreign bridge forwards although the policy drops, and stops to when it is no longer named."""
     host = each_backend
@@ -219,6 +223,7 @@ def _download(host: lab.Host, place: Tuple[str, int]) -> int:
     return int(count)
 
 
+@pytest.mark.slow("nft")
 def test_a_large_transfer_over_a_narrow_uplink(each_backend: lab.Host) -> None:
     """The uplink takes 1400 bytes, both ends 1500, and the messages that would tell the sender are dropped."""
     host = each_backend
