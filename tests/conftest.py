@@ -106,8 +106,7 @@ def preloaded() -> None:
     """Import once what every forked module run would import again."""
     if _refused:
         lab.missing(_refused)
-    import ansible.module_utils.basic  # noqa: F401
-
+    lab.rehearse()
     with contextlib.suppress(Exception):  # python-iptables is optional, and its import can raise anything
         import iptc  # noqa: F401
     try:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import io
 import itertools
 import json
 import os
@@ -256,6 +257,15 @@ def _feed(basic: Any, options: Dict[str, Any]) -> None:
     arguments = {"_ansible_remote_tmp": "/run/ansible", "_ansible_keep_remote_files": False, **options}
     basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
     basic._ANSIBLE_PROFILE = "legacy"  # read by 2.19 and later only
+
+
+def rehearse() -> None:
+    """Import what a module's arguments and result need: a child that becomes somebody else may not see its files."""
+    from ansible.module_utils import basic
+
+    _feed(basic, {})
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        basic.AnsibleModule(argument_spec={}).exit_json()
 
 
 def warnings(result: Dict[str, Any]) -> List[str]:
