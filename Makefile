@@ -4,7 +4,9 @@
 #
 #   make demo    see it work, on a throw-away host in a namespace of its own (root not needed)
 #   make test    linters and tests, in some minutes
+#   make test-all  all there is; CONTRIBUTING.md says what each of its targets proves
 #   make slow    the tests that take long: every write made to fail, every moment to be killed at, lists of a hundred
+#   make checkers  ansible-test sanity and units
 #   make fuzz    the properties with fifty times as many examples, drawn anew (FUZZ_TIMES=50); for a night
 #   make setup   what the targets above need; they call it themselves
 #   make clean   remove everything that make has made
@@ -15,6 +17,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 RUN := $(CURDIR)/$(VENV)/bin
+# Of the Pythons that a developer's PATH may lead to, ansible-test would try each.
+TOOLS := PATH="$(RUN):/usr/sbin:/usr/bin:/sbin:/bin"
 TREE := .build/ansible_collections/hostnet/docker
 WORKERS ?= 3
 
@@ -22,7 +26,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint pytest slow fuzz clean
+.PHONY: help setup demo test test-all lint pytest slow checkers sanity units fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,11 +38,18 @@ demo: $(VENV)/.demo $(TREE)
 
 test: lint pytest
 
+test-all: test slow checkers
+
 pytest: $(VENV)/.test $(TREE)
 	$(RUN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 slow: $(VENV)/.test $(TREE)
 	$(RUN)/python -m pytest -n $(WORKERS) --slow $(PYTEST_ARGS)
+
+checkers: sanity units
+
+sanity units: $(VENV)/.all
+	$(TOOLS) sh tools/ansible_test.sh $@ --color no $(ANSIBLE_TEST_ARGS)
 
 fuzz: $(VENV)/.test $(TREE)
 	HOSTNET_FUZZ=$(or $(FUZZ_TIMES),50) $(RUN)/python -m pytest -n $(WORKERS) -m fuzz $(PYTEST_ARGS)
@@ -68,6 +79,11 @@ $(VENV)/.demo: demo/requirements.txt tools/setup.sh
 $(VENV)/.test: tests/requirements.txt demo/requirements.txt tools/setup.sh
 	sh tools/setup.sh test "$(PYTHON)"
 	$(call environment,tests/requirements.txt)
+
+# The programs that only `make test-all` needs beside those of `make test`.
+$(VENV)/.all: $(VENV)/.test
+	sh tools/setup.sh all "$(PYTHON)"
+	touch $@
 
 define environment
 test -x $(VENV)/bin/python || "$(PYTHON)" -m venv $(VENV)

@@ -57,6 +57,7 @@ def main() -> None:
     is_root = os.geteuid() == 0
     started = time.monotonic()
     try:
+        sandbox.own_processes()
         sandbox.enter()
         environ = _environment(is_root)
         _show(environ)

@@ -47,10 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("LOGNAME", getpass.getuser())
     _importable()
     worker = getattr(config, "workerinput", None)
-    config.stash[machine.BEFORE] = worker["hostnet_machine"] if worker else machine.remember()
     try:
+        if not worker:
+            sandbox.own_processes()
+        config.stash[machine.BEFORE] = worker["hostnet_machine"] if worker else machine.remember()
         sandbox.enter()
     except (sandbox.NoSandbox, OSError) as error:
+        config.stash.setdefault(machine.BEFORE, machine.NOTHING)
         _refused = f"no namespaces of our own: {error}"
 
 

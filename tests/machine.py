@@ -23,6 +23,7 @@ import sandbox
 from snapshots import difference, snapshot
 
 BEFORE = pytest.StashKey[Dict[str, Any]]()
+NOTHING: Dict[str, Any] = {"net": "", "mnt": "", "record": {}}
 _DIRECTORIES = ("/run/netns", "/etc/netns", "/etc/sysctl.d")
 _MANAGERS = ("/etc/NetworkManager", "/etc/firewalld", "/etc/systemd", "/var/lib/NetworkManager")
 _PARTS = ("iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "nft", "link", "address", "route", "route6")
@@ -34,8 +35,8 @@ def remember() -> Dict[str, Any]:
     An ordinary user can neither change nor enter them once he is in a user namespace: there the
     record says so, and ``changes`` has nothing to compare.
     """
-    if os.geteuid() != 0:
-        return {"net": "", "mnt": "", "record": {}}
+    if os.geteuid() != 0 or Path("/proc/self/uid_map").read_text(encoding="ascii").split()[2] == "1":
+        return NOTHING
     handles = {kind: os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt")}
     # Workers reach the descriptors through the process that holds them.
     paths = {kind: f"/proc/{os.getpid()}/fd/{handle}" for kind, handle in handles.items()}

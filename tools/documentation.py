@@ -226,9 +226,7 @@ def with_role_options(source: str) -> str:
             variable = variables[f"docker_host_{name}"]
             variable["options"] = item_options(kind, None, _prefix(f"docker_host_{name}", variable), "options")
     forward = variables["docker_host_ip_forward"]["options"]
-    # The role decides these two itself: persistence has a variable, IPv6 follows the bridges.
-    forward["persist"].pop("default", None)
-    forward["ipv6"].pop("default", None)
+    forward["persist"].pop("default", None)  # it has a variable of its own
     return "---\n" + dumped(spec)
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A private place for demos and tests: network and mount namespaces of the calling process's own.
 
-Owns: how a process leaves the machine's network and files behind. Inside, ``lo`` is up, /run is
+Owns: how a process leaves the machine's network, files and processes behind. Inside, ``lo`` is up, /run is
 empty, and new or changed entries directly in /etc, in /etc/netns and in /etc/sysctl.d stay in
 memory. Works for root, and for an ordinary user where the kernel lets him make user namespaces.
 Must not know: Ansible, the collection.
@@ -17,11 +17,12 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import socket
 import struct
 import sys
 
-_CLONE_FS = 0x200
+_CLONE_FS, _CLONE_NEWPID, _PR_SET_PDEATHSIG = 0x200, 0x20000000, 1
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _MNT_DETACH = 2
@@ -44,10 +45,31 @@ def enter() -> None:
     try:
         _unshare(CLONE_NEWNET | CLONE_NEWNS)
     except OSError:
-        _as_user()
+        _as_user(CLONE_NEWNET | CLONE_NEWNS)
     _mount("none", "/", 0, _MS_REC | _MS_PRIVATE)
     _private_etc()
     loopback_up()
+
+
+def own_processes() -> None:
+    """Go on as the first process of a process namespace, with a /proc of its own; the caller waits and ends as it does.
+
+    What is read of a machine's first process is then read of this one. To be called before ``enter``, and before there
+    are threads: only the calling one goes on.
+
+    :raises NoSandbox: neither root's rights nor unprivileged user namespaces are to be had
+    """
+    try:
+        _unshare(_CLONE_NEWPID | CLONE_NEWNS)
+    except OSError:
+        _as_user(_CLONE_NEWPID | CLONE_NEWNS)
+    child = os.fork()
+    if child:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(status if status >= 0 else 128 - status)
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
+    _mount("none", "/", 0, _MS_REC | _MS_PRIVATE)
+    _mount("proc", "/proc", "proc", 0)
 
 
 def setns(handle: int, kind: int) -> None:
@@ -73,11 +95,11 @@ def loopback_up() -> None:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
 
 
-def _as_user() -> None:
-    """The same with a user namespace in which the caller is root."""
+def _as_user(flags: int) -> None:
+    """Namespaces with a user namespace in which the caller is root."""
     uid, gid = os.geteuid(), os.getegid()
     try:
-        _unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS)
+        _unshare(CLONE_NEWUSER | flags)
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {uid} 1")
         _write("/proc/self/gid_map", f"0 {gid} 1")
@@ -163,6 +185,7 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit("usage: sandbox.py COMMAND [ARGUMENT ...]")
     try:
+        own_processes()
         enter()
     except NoSandbox as error:
         sys.exit(f"sandbox: {error}")

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Programs that a make target needs from the system: root gets them installed (Debian, Ubuntu), an
-# ordinary user is told what is missing. Usage: setup.sh demo|test PYTHON
+# ordinary user is told what is missing. Usage: setup.sh demo|test|all PYTHON
 set -eu
 
 purpose=$1
@@ -25,7 +25,7 @@ look() {
     need iproute2 sh -c 'command -v ip'
     need iptables sh -c 'command -v iptables-save'
     need util-linux sh -c 'command -v nsenter'
-    if [ "$purpose" = test ]; then
+    if [ "$purpose" != demo ]; then
         need nftables sh -c 'command -v nft'
         need conntrack sh -c 'command -v conntrack'
         need iptables sh -c 'command -v xtables-legacy-multi'
@@ -34,6 +34,10 @@ look() {
         need libc6-dev test -e /usr/include/stdlib.h
         need python3-dev "$python" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'
+    fi
+    if [ "$purpose" = all ]; then
+        # ansible-test sanity looks at shell scripts.
+        need shellcheck sh -c 'command -v shellcheck'
     fi
     missing=$(echo "$missing" | tr ' ' '\n' | sort -u | grep . | tr '\n' ' ')
     missing=${missing% }

@@ -114,14 +114,14 @@ class Publish(NamedTuple):
 
 
 class Forwarding(NamedTuple):
-    """The host's forwarding: ``ipv4``/``ipv6`` False leaves that family alone, as ``--ip-forward=false``.
+    """The host's forwarding: True is on, False is off; ``ipv6`` None is on as soon as a bridge has IPv6.
 
     ``keep_forwarding`` are foreign bridges that are accepted although the policy drops; None leaves them as they are.
     ``at_boot`` says that it is as an earlier run left it, which the kernel has forgotten.
     """
 
     ipv4: bool = True
-    ipv6: bool = False
+    ipv6: Union[bool, None] = None
     forward_policy: str = "auto"
     persist: bool = True
     sysctl_file: str = SYSCTL_FILE

@@ -154,6 +154,7 @@ def _read(host: Host, task: Task) -> State:
     if zones.are_needed(task):
         live.update(host.read_firewalld(zones.ZONE, zones.POLICY))
     live.update(host.read_settings(wanted.sysctls, wanted.files))
+    live.update(host.read_machines(wanted.directories))
     if wanted.sockets is not None:
         live.update(host.read_listeners(wanted.sockets))
     return live

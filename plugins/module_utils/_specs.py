@@ -103,7 +103,7 @@ PORT: Spec = {
 
 FORWARD: Spec = {
     "ipv4": {"type": "bool", "default": True},
-    "ipv6": {"type": "bool", "default": False},
+    "ipv6": {"type": "bool"},
     "forward_policy": {"type": "str", "choices": ["auto", "drop", "accept", "keep"], "default": "auto"},
     "persist": {"type": "bool", "default": True},
     "sysctl_file": {"type": "path", "default": SYSCTL_FILE},

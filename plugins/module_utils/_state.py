@@ -22,6 +22,7 @@ nft_*    ``ip docker-...`` name of the object        see ``_layout/nft_names.py`
 firewalld host             ``zone docker``, ``policy p`` dict of texts and tuples of texts
 firewalld host             ``interface docker0``         str, its zone
 firewalld host             ``state``                     ``"running"``, or why it does not answer (read only)
+machine  host              path of a directory           True: it is another network namespace's (read only)
 socket   host              ``tcp 0.0.0.0:80``            str, the holder (read only)
 ======== ================= ============================= ==================================================
 

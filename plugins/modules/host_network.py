@@ -100,15 +100,15 @@ options:
     suboptions:
       ipv4:
         description:
-          - >-
-            Switch IPv4 forwarding on. V(false) leaves it as it is, as C(dockerd --ip-forward=false).
+          - IPv4 forwarding, on or off.
         type: bool
         default: true
       ipv6:
         description:
-          - Switch IPv6 forwarding on. V(false) leaves it as it is.
+          - >-
+            IPv6 forwarding, on or off. Without it, it is on as soon as a bridge has IPv6,
+            and else left alone.
         type: bool
-        default: false
       forward_policy:
         description:
           - >-
@@ -123,13 +123,15 @@ options:
         default: auto
       persist:
         description:
-          - Keep forwarding over a reboot by a file for sysctl.
+          - >-
+            Keep forwarding over a reboot by a file for sysctl. From a network namespace
+            that has the machine's own files, none is written, and a warning says so.
         type: bool
         default: true
       sysctl_file:
         description:
           - >-
-            That file. It also remembers what was set before, for O(ip_forward.state=absent).
+            That file. It also remembers what the policy was before, for O(ip_forward.state=absent).
         type: path
         default: /etc/sysctl.d/99-hostnet-docker.conf
       keep_forwarding:
@@ -142,8 +144,9 @@ options:
         elements: str
       state:
         description:
-          - V(absent) puts back what O(ip_forward.sysctl_file) remembers, and removes
-            it.
+          - >-
+            V(absent) is forwarding off, the policy of chain FORWARD as it was before
+            (without O(ip_forward.sysctl_file), V(ACCEPT)), and no file.
         type: str
         choices:
           - present

@@ -24,15 +24,15 @@ extends_documentation_fragment:
 options:
   ipv4:
     description:
-      - >-
-        Switch IPv4 forwarding on. V(false) leaves it as it is, as C(dockerd --ip-forward=false).
+      - IPv4 forwarding, on or off.
     type: bool
     default: true
   ipv6:
     description:
-      - Switch IPv6 forwarding on. V(false) leaves it as it is.
+      - >-
+        IPv6 forwarding, on or off. Without it, it is on as soon as a bridge has IPv6,
+        and else left alone.
     type: bool
-    default: false
   forward_policy:
     description:
       - >-
@@ -47,12 +47,14 @@ options:
     default: auto
   persist:
     description:
-      - Keep forwarding over a reboot by a file for sysctl.
+      - >-
+        Keep forwarding over a reboot by a file for sysctl. From a network namespace that
+        has the machine's own files, none is written, and a warning says so.
     type: bool
     default: true
   sysctl_file:
     description:
-      - That file. It also remembers what was set before, for O(state=absent).
+      - That file. It also remembers what the policy was before, for O(state=absent).
     type: path
     default: /etc/sysctl.d/99-hostnet-docker.conf
   keep_forwarding:
@@ -65,7 +67,9 @@ options:
     elements: str
   state:
     description:
-      - V(absent) puts back what O(sysctl_file) remembers, and removes it.
+      - >-
+        V(absent) is forwarding off, the policy of chain FORWARD as it was before (without
+        O(sysctl_file), V(ACCEPT)), and no file.
     type: str
     choices:
       - present

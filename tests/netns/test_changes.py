@@ -42,7 +42,7 @@ IDS = [",".join(f"{name}={value}" for name, value in options.items() if name != 
 def task(**options: Any) -> Options:
     """Two networks, endpoints with and without ports; ``options`` are docker0's."""
     return {
-        "ip_forward": {},
+        "ip_forward": {"ipv6": True},  # else what a bridge switched on would stay on
         "bridges": [{"name": "docker0", **options}, {"name": "br-n1", "bip": "10.10.0.1/24"}],
         "endpoints": [
             {"name": "web", "published_ports": PORTS},
@@ -170,7 +170,7 @@ def test_one_by_one(isolated: None, options: Options) -> None:
     """veth_endpoint and port_publish find the bridge's policy in what is on the host: no option is said again."""
     wanted = direct(**options)
     host = lab.new_host()
-    host.run("ip_forward")
+    host.run("ip_forward", ipv6=True)
     for bridge in task(**options)["bridges"]:
         host.run("docker_bridge", **bridge)
     for item in task()["endpoints"]:

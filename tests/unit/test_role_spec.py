@@ -18,7 +18,7 @@ from ansible_collections.hostnet.docker.plugins.module_utils import _specs as op
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "docker_host"
 SPEC = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 # What the role decides itself.
-OWN = {"docker_host_ip_forward": {"persist": {"default"}, "ipv6": {"default"}}}
+OWN = {"docker_host_ip_forward": {"persist": {"default"}}}
 
 
 @pytest.mark.parametrize(

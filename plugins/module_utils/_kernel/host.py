@@ -122,6 +122,10 @@ class Host:
         is_known = scope != HOST and head == "net/ipv6/conf" and name.endswith("/disable_ipv6")
         return self._speaker().without_ipv6(scope, interface) if is_known else None
 
+    def read_machines(self, directories: Iterable[str]) -> State:
+        """Those of the directories that are the machine's own, where this network namespace is not the machine's."""
+        return {Key("machine", HOST, path): True for path in directories if processes.is_machines(path)}
+
     def read_listeners(self, wanted: Collection[Tuple[str, int]] | None) -> State:
         """Listening sockets; the processes behind the wanted (protocol, port) are named, None names all."""
         return sockets.listening(wanted)

@@ -133,3 +133,18 @@ def _entries(directory: str) -> List[str]:
 def boots() -> bool:
     """Whether this is a machine that systemd boots, and not a namespace of one: only there a unit is of use."""
     return _namespace("self") == _namespace("1") and os.path.isdir("/run/systemd/system")
+
+
+def is_machines(directory: str) -> bool:
+    """Whether a directory is the one that the machine's first process sees, from a network namespace that is another
+    one's. What cannot be seen counts as the machine's."""
+    if _namespace("self") == _namespace("1"):
+        return False
+    while not os.path.isdir(directory):  # where it would be made
+        directory = os.path.dirname(directory)
+    try:
+        return os.path.samefile(directory, f"/proc/1/root{directory}")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True

@@ -26,32 +26,82 @@ def is_on(state: State, family: int) -> bool:
     return all(state.get(Key("sysctl", HOST, name)) == "1" for name in SYSCTLS[family])
 
 
-def apply_forwarding(want: Want, live: State, after: State, backend: Backend, filtered: Container[int]) -> None:
-    """Enter forwarding into ``after``; absent puts back what the file remembers, and only that.
+def apply_forwarding(
+    want: Want, live: State, after: State, backend: Backend, filtered: Container[int], has_ipv6: bool
+) -> List[str]:
+    """Enter forwarding into ``after``; absent is off, with policy ACCEPT and without the file. Returns warnings.
 
     :param filtered: the families whose rules can be written
+    :param has_ipv6: whether a bridge has IPv6, which is what IPv6 forwarding depends on where it is not given
     """
     item = want.forward
     file = Key("file", HOST, item.sysctl_file)
+    text = str(live.get(file, ""))
     if not want.present:
-        _restore(file, live, after)
-        return
-    memory = _memory(str(live.get(file, "")))
+        _off(item, live, after, backend, has_ipv6)
+        return []
     if item.persist:
-        _check_file(want, str(live.get(file, "")))
-    for family in _families(item):
+        _check_file(want, text)
+    memory = _memory(text)
+    wanted = _wanted(item, has_ipv6)
+    for family, is_wanted in wanted.items():
         policy = backend.forward_policy(family)
         # At boot it is sysctl that switches forwarding on, by the file of the run that did so first.
-        is_turned_on = not is_on(live, family) or (item.at_boot and str(policy) in memory)
-        _switch_on(family, live, after, memory)
+        is_turned_on = is_wanted and (not is_on(live, family) or (item.at_boot and str(policy) in memory))
+        _switch(family, "01"[is_wanted], live, after)
         on_auto = backend.auto_policy if is_turned_on else None
         target = {"drop": "DROP", "accept": "ACCEPT", "auto": on_auto}.get(item.forward_policy)
         if target is not None and family in filtered:
             memory.setdefault(str(policy), live.get(policy, "ACCEPT"))
             after[policy] = target
-    if item.persist and _families(item):
-        after[file] = _text(_families(item), memory)
-    elif file in live and memory:
+    families = [family for family in (4, 6) if wanted.get(family, _keeps(text, family))]
+    return _persist(file, item, _text(families, memory) if families else None, live, after)
+
+
+def _wanted(item: Forwarding, has_ipv6: bool) -> Dict[int, bool]:
+    """Family -> on or off; one that is left alone is left out."""
+    six = item.ipv6 if item.ipv6 is not None else (has_ipv6 or None)
+    return {family: value for family, value in ((4, item.ipv4), (6, six)) if value is not None}
+
+
+def _persist(file: Key, item: Forwarding, text: str | None, live: State, after: State) -> List[str]:
+    """Enter the file that keeps forwarding over a reboot, but never into the machine's own directory from elsewhere."""
+    if is_machines(live, item.sysctl_file):
+        hint = f"{item.sysctl_file} is the machine's, and this network namespace is not: forwarding is not kept"
+        return [f"ip_forward: {hint} over a reboot; say persist: false if that is meant"] if item.persist else []
+    if item.persist and text is not None:
+        after[file] = text
+    elif str(live.get(file, "")).startswith(_HEADER):
+        del after[file]
+    return []
+
+
+def is_machines(live: State, path: str) -> bool:
+    """Whether a directory belongs to another network namespace, that of the machine's first process."""
+    return Key("machine", HOST, directory_of(path)) in live
+
+
+def directory_of(path: str) -> str:
+    """The directory of a file."""
+    return path.rpartition("/")[0]
+
+
+def _off(item: Forwarding, live: State, after: State, backend: Backend, has_ipv6: bool) -> None:
+    """Forwarding goes off, also where it was on before us; a policy that the file remembers as stricter comes back.
+
+    Where forwarding is off already and no file is there, nothing is ours: a firewall's policy stays.
+    """
+    file = Key("file", HOST, item.sysctl_file)
+    text = "" if is_machines(live, item.sysctl_file) else str(live.get(file, ""))
+    is_there, memory = text.startswith(_HEADER), _memory(text)
+    is_six = item.ipv6 or (item.ipv6 is None and (has_ipv6 or _keeps(text, 6)))
+    for family in (4, 6) if is_six else (4,):
+        if is_there or any(live.get(Key("sysctl", HOST, name)) == "1" for name in SYSCTLS[family]):
+            _switch(family, "0", live, after)
+            for policy in _policies(family):
+                if policy in live:
+                    after[policy] = memory.get(str(backend.forward_policy(family)), "ACCEPT")
+    if is_there:
         del after[file]
 
 
@@ -67,16 +117,11 @@ def kept(want: Want) -> Tuple[str, ...] | None:
     return want.forward.keep_forwarding if want.present else ()
 
 
-def _families(item: Forwarding) -> List[int]:
-    return [family for family, is_wanted in ((4, item.ipv4), (6, item.ipv6)) if is_wanted]
-
-
-def _switch_on(family: int, live: State, after: State, memory: Dict[str, str]) -> None:
+def _switch(family: int, value: str, live: State, after: State) -> None:
     for name in SYSCTLS[family]:
         key = Key("sysctl", HOST, name)
         if key in live:
-            memory.setdefault(name, live[key])
-            after[key] = "1"
+            after[key] = value
 
 
 def _text(families: List[int], memory: Dict[str, str]) -> str:
@@ -85,31 +130,19 @@ def _text(families: List[int], memory: Dict[str, str]) -> str:
     return _HEADER + "".join(lines) + "".join(f"{name.replace('/', '.')} = 1\n" for name in names)
 
 
+def _keeps(text: str, family: int) -> bool:
+    """Whether the file keeps forwarding of a family on."""
+    return text.startswith(_HEADER) and SYSCTLS[family][0].replace("/", ".") in text
+
+
 def _memory(text: str) -> Dict[str, str]:
-    """What the file remembers of the time before: name -> value; nothing if the file is not ours."""
+    """The policies that the file remembers of the time before; nothing if the file is not ours."""
     if not text.startswith(_HEADER):
         return {}
-    return dict(re.findall(rf"^{_MEMORY}(.+?) = ([01]|ACCEPT|DROP)$", text, re.M))
+    return dict(re.findall(rf"^{_MEMORY}((?:nft_)?policy .+?) = (ACCEPT|DROP)$", text, re.M))
 
 
-def _restore(file: Key, live: State, after: State) -> None:
-    memory = _memory(str(live.get(file, "")))
-    if not memory:
-        return
-    del after[file]
-    for name, value in memory.items():
-        for key in _keys(name):
-            if key in live:
-                after[key] = value
-
-
-def _keys(name: str) -> List[Key]:
-    """What a remembered name stands for; a policy is that of either backend, the host may have changed it since."""
-    kind, _space, place = name.partition(" ")
-    if not place:
-        return [Key("sysctl", HOST, name)]
-    family = place.partition(" ")[0].partition("/")[0]
-    return [
-        Key("policy", f"{family}/filter", "FORWARD"),
-        Key("nft_policy", f"{family} docker-bridges", "filter-FORWARD"),
-    ]
+def _policies(family: int) -> List[Key]:
+    """The FORWARD policy of either backend: the host may have changed it since."""
+    name = {4: "ip", 6: "ip6"}[family]
+    return [Key("policy", f"{name}/filter", "FORWARD"), Key("nft_policy", f"{name} docker-bridges", "filter-FORWARD")]

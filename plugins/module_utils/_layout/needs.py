@@ -14,13 +14,14 @@ from . import attachments, files, forwarding, networks, sandboxes, subnets
 
 class Needs(NamedTuple):
     """``sandboxes``: paths to enter. ``ports``: host ends whose namespaces are asked for their addresses.
-    ``sysctls``: (scope, name). ``files``: paths. ``sockets``: (protocol, port) whose holders are named, None
-    where no listener is asked for."""
+    ``sysctls``: (scope, name). ``files``: paths. ``directories``: those that may be the machine's own. ``sockets``:
+    (protocol, port) whose holders are named, None where no listener is asked for."""
 
     sandboxes: Tuple[str, ...] = ()
     ports: Tuple[str, ...] = ()
     sysctls: Tuple[Tuple[str, str], ...] = ()
     files: Tuple[str, ...] = ()
+    directories: Tuple[str, ...] = ()
     sockets: FrozenSet[Tuple[str, int]] | None = None
 
 
@@ -51,6 +52,7 @@ def needs(task: Task, live: State) -> Needs:
         ports=tuple(_ports(task, items, live)),
         sysctls=(*_host_sysctls(task, bridges), *_sandbox_sysctls(task, items, scopes)),
         files=tuple(_files(task, items, scopes)),
+        directories=_directories(task),
         sockets=_sockets(task) if task.ports else None,
     )
 
@@ -64,7 +66,7 @@ def everything(live: State, sandboxes: Sequence[str]) -> Needs:
     named = [key.name for key, _value in select(live, "netns", HOST) if key.name.startswith(f"{NETNS_DIR}/")]
     files = [path for scope in named for path in attachments.files_of(scope)]
     sysctls = tuple((HOST, name) for name in names)
-    return Needs(tuple(_owners_first(sandboxes, live)), tuple(ports), sysctls, (Forwarding().sysctl_file, *files), None)
+    return Needs(tuple(_owners_first(sandboxes, live)), tuple(ports), sysctls, (Forwarding().sysctl_file, *files))
 
 
 def _scopes(task: Task, items: Sequence[Endpoint], live: State) -> List[str]:
@@ -155,6 +157,10 @@ def _files(task: Task, items: Sequence[Endpoint], scopes: Sequence[str]) -> List
     if task.forwarding is not None:
         paths.append(task.forwarding.forward.sysctl_file)
     return paths
+
+
+def _directories(task: Task) -> Tuple[str, ...]:
+    return (forwarding.directory_of(task.forwarding.forward.sysctl_file),) if task.forwarding is not None else ()
 
 
 def _sockets(task: Task) -> FrozenSet[Tuple[str, int]]:

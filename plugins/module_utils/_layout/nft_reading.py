@@ -151,11 +151,15 @@ def _file_elements(rules: Rules, key: Key, elements: Dict[str, str]) -> None:
         return
     if loopbacks:
         owners = dict(_all_translations(rules))
+    length = 1 if key.name in (GUARDED, ENTRANCES) else 2
     for name, value in elements.items():
+        parts = name.split(" . ")
         if loopbacks:
             ip = owners.get(name)
+        elif len(parts) < max(length, -(part or 0)):
+            continue  # somebody else's set of one of our names
         else:
-            ip = name.split(" . ")[part] if part else value.partition(" ")[0]
+            ip = parts[part] if part else value.partition(" ")[0]
         if ip is not None:
             rules.endpoints.setdefault(ip, [])
             rules.elements.setdefault(ip, []).append(Element(key, name, value))

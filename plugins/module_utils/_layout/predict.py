@@ -30,7 +30,9 @@ def predict(task: Task, live: State, backend: Backend, filtered: Sequence[int]) 
     _live_nets(table)
     table.task = purge.completed(task, live, table.rules, table.live_nets)
     if table.task.forwarding is not None:
-        forwarding.apply_forwarding(table.task.forwarding, live, table.result.after, backend, table.filtered)
+        table.result.warnings += forwarding.apply_forwarding(
+            table.task.forwarding, live, table.result.after, backend, table.filtered, _has_ipv6(table)
+        )
         for ruling in table.rulings.values():
             ruling.keep = forwarding.kept(table.task.forwarding)
     plan_bridges.apply_bridges(table)
@@ -41,6 +43,15 @@ def predict(task: Task, live: State, backend: Backend, filtered: Sequence[int]) 
     for family in table.filtered:
         backend.apply_ruling(table.rulings[family], table.rules[family], live, table.result.after)
     return table.result
+
+
+def _has_ipv6(table: Table) -> bool:
+    """Whether a bridge has IPv6: one that is wanted, or one that is there and stays; when forwarding goes, any that is
+    there. Where no devices were read, the bridges are those with IPv6 rules."""
+    wanted = {want.bridge.name: want.present and want.bridge.ipv6 for want in table.task.bridges}
+    there = {name for name, net in table.live_nets.items() if 6 in net.sides} | set(table.rules[6].names)
+    is_going = table.task.forwarding is not None and not table.task.forwarding.present
+    return any(wanted.values()) or bool(there if is_going else there - set(wanted))
 
 
 def _live_nets(table: Table) -> None:
