@@ -43,7 +43,7 @@ test-all: test slow checkers
 pytest: $(VENV)/.test $(TREE)
 	$(RUN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-slow: $(VENV)/.test $(TREE)
+slow: $(VENV)/.all $(TREE)
 	$(RUN)/python -m pytest -n $(WORKERS) --slow $(PYTEST_ARGS)
 
 checkers: sanity units

@@ -50,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         if not worker:
             sandbox.own_processes()
+            sandbox.with_init()
         config.stash[machine.BEFORE] = worker["hostnet_machine"] if worker else machine.remember()
         sandbox.enter()
     except (sandbox.NoSandbox, OSError) as error:

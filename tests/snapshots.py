@@ -33,7 +33,7 @@ _COMMANDS = {
     "bridge": ["bridge", "-d", "-j", "link"],
 }
 _MOVING_SYSCTLS = ("nf_conntrack_count", "nf_conntrack_max", "nf_conntrack_buckets", "nf_conntrack_expect_max")
-_MOVING_ATTRIBUTE = re.compile(r"_timer$|_life_time$|^(expires|cache|num_[rt]x_queues)$")
+_MOVING_ATTRIBUTE = re.compile(r"_timer$|_life_time$|^(fdb_n_learned|expires|cache|num_[rt]x_queues)$")
 
 
 def snapshot(ns: Any) -> Dict[str, str]:

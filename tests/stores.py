@@ -12,6 +12,7 @@ import os
 import re
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
+import pytest
 from ansible_collections.hostnet.docker.plugins.module_utils import _plan
 from ansible_collections.hostnet.docker.plugins.module_utils._kernel import libiptc, xtables
 from ansible_collections.hostnet.docker.plugins.module_utils._plan import Change
@@ -159,6 +160,10 @@ class Site:
             os.environ["PATH"] = before
 
 
+# From this release of iptables on, python-iptables understands some of its matches no more.
+FIRST_BROKEN = (1, 8, 11)
+
+
 def new_site(kind: str) -> Site:
     """A host and the store of one kind.
 
@@ -166,7 +171,13 @@ def new_site(kind: str) -> Site:
     """
     if kind == "library" and not libiptc.is_installed():
         lab.missing("python-iptables is not installed")
-    return Site(lab.new_host("nft" if kind == "nft" else "legacy"), kind)
+    site = Site(lab.new_host("nft" if kind == "nft" else "legacy"), kind)
+    reason = site.inside(libiptc.probe) if kind == "library" else None
+    if reason:
+        version = tuple(map(int, re.findall(r"\d+", site.host.sh("iptables -V"))[:3]))
+        assert version >= FIRST_BROKEN, reason
+        pytest.skip(f"python-iptables is no use with this iptables, the tools take its place: {reason}")
+    return site
 
 
 def wanted() -> State:

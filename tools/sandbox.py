@@ -72,6 +72,19 @@ def own_processes() -> None:
     _mount("proc", "/proc", "proc", 0)
 
 
+def with_init() -> None:
+    """Leave the place of the first process to one that does nothing but wait: what is read of it is not of the caller,
+    who goes on as its child and may move elsewhere."""
+    child = os.fork()
+    if not child:
+        return
+    ended = status = -1
+    while ended != child:  # others are processes that were left behind
+        ended, status = os.wait()
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
+
+
 def setns(handle: int, kind: int) -> None:
     """Enter the namespace behind a descriptor (``os.setns`` for Pythons before 3.12).
 

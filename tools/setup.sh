@@ -27,6 +27,7 @@ look() {
     need util-linux sh -c 'command -v nsenter'
     if [ "$purpose" != demo ]; then
         need nftables sh -c 'command -v nft'
+        need procps sh -c 'command -v sysctl'
         need conntrack sh -c 'command -v conntrack'
         need iptables sh -c 'command -v xtables-legacy-multi'
         # python-iptables is compiled when it is installed.
@@ -38,6 +39,8 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
     if [ "$purpose" = all ]; then
         # ansible-test sanity looks at shell scripts.
         need shellcheck sh -c 'command -v shellcheck'
+        # The report's pictures.
+        need graphviz sh -c 'command -v dot'
     fi
     missing=$(echo "$missing" | tr ' ' '\n' | sort -u | grep . | tr '\n' ' ')
     missing=${missing% }

@@ -192,7 +192,13 @@ def _port(path: str, params: Params) -> Publish:
         raise OptionError(f"{path}endpoint", endpoint, "give endpoint, or container_ip with bridge, and not both")
     if container_ip and not params.get("bridge"):
         raise OptionError(f"{path}container_ip", container_ip, "it needs bridge, the bridge that the address is on")
-    return publish(path, params, endpoint=endpoint, is_whole=False)
+    is_whole = params["state"] == "present" and _says_ports(params)
+    return publish(path, params, endpoint=endpoint, is_whole=is_whole)
+
+
+def _says_ports(params: Params) -> bool:
+    """Whether an item says which ports are published; else those that are stay."""
+    return params.get("published_ports") is not None or bool(params.get("publish_all_ports"))
 
 
 def publish(path: str, params: Params, endpoint: str | None, is_whole: bool) -> Publish:
@@ -224,8 +230,7 @@ def endpoint_ports(entries: Sequence[Tuple[str, Params]]) -> Tuple[Want, ...]:
     """Wants from the ``published_ports`` that ``endpoints`` items of ``host_network`` carry: the whole set of each."""
     wants = []
     for path, params in entries:
-        is_given = params.get("published_ports") is not None or params.get("publish_all_ports")
-        if params["state"] == "present" and is_given:
+        if params["state"] == "present" and _says_ports(params):
             wants.append(Want(publish(path, params, params["name"], is_whole=True), path))
     return tuple(wants)
 

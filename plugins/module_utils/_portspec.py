@@ -52,7 +52,13 @@ def port_specs(path: str, value: Any) -> List[PortSpec]:
         raise OptionError(path, value, 'write it as docker run -p takes it, such as "8080:80"')
     text, slash, proto = value.strip().partition("/")
     host_ip, host, container = _split(path, value, text)
-    return _expand(path, value, protocol(path, proto) if slash else "tcp", host_ip, host, container)
+    try:
+        return _expand(path, value, protocol(path, proto) if slash else "tcp", host_ip, host, container)
+    except OptionError as error:
+        if error.value == value:
+            raise
+        # The part that is wrong, and the item that it is in, which the user will look for.
+        raise OptionError(path, value, f"{error.value or 'nothing'}: {error.hint}") from None
 
 
 def _split(path: str, value: str, text: str) -> Tuple[str, str, str]:

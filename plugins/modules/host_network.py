@@ -566,7 +566,8 @@ options:
             of compose's long form with the keys C(target), C(published), C(host_ip),
             C(protocol) and C(allowed_sources). Quote them, YAML reads 22:22 as a number.
             A port without a host port gets one of the host's ephemeral range and keeps
-            it.
+            it. The list is all that the endpoint publishes: what it leaves out is closed,
+            an empty list closes all. Without the option the ports stay as they are.
         type: list
         elements: raw
         aliases:

@@ -43,7 +43,9 @@ options:
         V("80"), V("8000-8010:80-90") or V("[::1]:8080:80"), or of compose's long form
         with the keys C(target), C(published), C(host_ip), C(protocol) and C(allowed_sources).
         Quote them, YAML reads 22:22 as a number. A port without a host port gets one
-        of the host's ephemeral range and keeps it.
+        of the host's ephemeral range and keeps it. The list is all that the endpoint
+        publishes: what it leaves out is closed, an empty list closes all. Without the
+        option the ports stay as they are.
     type: list
     elements: raw
     aliases:
@@ -127,7 +129,8 @@ options:
             of compose's long form with the keys C(target), C(published), C(host_ip),
             C(protocol) and C(allowed_sources). Quote them, YAML reads 22:22 as a number.
             A port without a host port gets one of the host's ephemeral range and keeps
-            it.
+            it. The list is all that the endpoint publishes: what it leaves out is closed,
+            an empty list closes all. Without the option the ports stay as they are.
         type: list
         elements: raw
         aliases:

@@ -124,7 +124,7 @@ STRAYS: Dict[str, Tuple[str, Dict[str, Any], str]] = {
     "bridge": ("docker_bridge", {"name": "br-stray", "bip": "10.77.0.1/24"}, "delete link host br-stray"),
     "port": (
         "port_publish",
-        {"endpoint": "web", "published_ports": ["9999:99"]},
+        {"endpoint": "web", "published_ports": [*DECLARED["endpoints"][0]["published_ports"], "9999:99"]},
         r"update (nft_map|chain) \S+ .*\(\+0 -1",
     ),
 }

@@ -77,7 +77,8 @@ def test_one_more_port_is_an_element(host: lab.Host) -> None:
     host.sh("nft add table inet mine; nft add chain inet mine c; nft add rule inet mine c counter accept")
     host.run("host_network", **HOST)
     rules = [line for line in host.sh("nft -s list ruleset").splitlines() if "comment" in line]
-    result = host.run("port_publish", endpoint="web", published_ports=["9000:90"], **NFT)
+    ports = [*HOST["endpoints"][0]["published_ports"], "9000:90"]
+    result = host.run("port_publish", endpoint="web", published_ports=ports, **NFT)
     assert not any("nft_chain" in line for line in result["changes"])
     assert [line for line in host.sh("nft -s list ruleset").splitlines() if "comment" in line] == rules
     host.run("port_publish", endpoint="web", published_ports=["9000:90"], state="absent", **NFT)

@@ -107,12 +107,12 @@ def test_ephemeral_ports_stay(host: lab.Host) -> None:
     host.run("port_publish", endpoint="db", published_ports=["80"])
     assert targets(host)["40004"] == "172.17.0.3:80"
     before = host.save()
-    for endpoint, ports in (("web", ["80", "90"]), ("db", ["80"]), ("web", ["90"])):
+    for endpoint, ports in (("web", ["80", "90"]), ("db", ["80"])):
         assert not host.run("port_publish", endpoint=endpoint, published_ports=ports)["changed"]
     assert host.save() == before
-    host.run("port_publish", endpoint="db", published_ports=["81"])
+    host.run("port_publish", endpoint="db", published_ports=["80", "81"])
     assert targets(host)["40002"] == "172.17.0.3:81"
-    message = host.run("port_publish", endpoint="db", published_ports=["82"], fails=True)["msg"]
+    message = host.run("port_publish", endpoint="db", published_ports=["80", "81", "82"], fails=True)["msg"]
     assert "published_ports: '82/tcp'" in message and "allocated; give another range" in message
 
 
@@ -212,22 +212,31 @@ def test_items_of_one_endpoint_add_up(two: lab.Host) -> None:
     assert [item["endpoint"] for item in result["ports"]] == ["web", "db"]
     for purge in (True, False):
         assert not two.run("port_publish", ports=items, purge=purge)["changed"]
-    by_address = {"container_ip": "172.17.0.2", "bridge": "docker0", "published_ports": ["0.0.0.0:8080:80"]}
+    again = ["0.0.0.0:8080:80", "0.0.0.0:8081:81", "0.0.0.0:32769:82"]
+    by_address = {"container_ip": "172.17.0.2", "bridge": "docker0", "published_ports": again}
     assert not two.run("port_publish", **by_address)["changed"]
 
 
+def test_the_list_is_the_whole(two: lab.Host) -> None:
+    """A shorter list closes what it leaves out, an empty one closes all; without one, and elsewhere, ports stay."""
+    two.run("port_publish", endpoint="web", published_ports=["53:53", "53:53/udp", "8080:80"])
+    two.run("port_publish", endpoint="db", published_ports=["9090:90"])
+    result = two.run("port_publish", endpoint="web", published_ports=["53:53/tcp"])
+    assert result["changed"] and result["ports"][0]["published_ports"] == ["53:53/tcp"]
+    assert translations(two) == ["* 53/tcp 53", "* 9090/tcp 90"]
+    assert not two.run("port_publish", endpoint="web")["changed"]
+    two.run("port_publish", endpoint="web", published_ports=[])
+    assert translations(two) == ["* 9090/tcp 90"] and "--dport 53" not in two.save()
+
+
 def test_ports_that_stay_are_not_given_away(two: lab.Host) -> None:
-    """What another item's endpoint publishes beside the task keeps its host port, wherever the item stands."""
+    """A host port is free for another endpoint as soon as the task says that it leaves this one."""
     two.run("port_publish", endpoint="db", published_ports=["8080:80", "32768:90"])
-    items: List[Options] = [
-        {"endpoint": "web", "published_ports": ["8080:80"]},
-        {"endpoint": "db", "published_ports": ["8081:81"]},
-    ]
-    assert "already allocated to endpoint db" in two.run("port_publish", ports=items, fails=True)["msg"]
-    items[0]["published_ports"] = ["80"]
-    two.run("port_publish", ports=items)
+    web: Options = {"endpoint": "web", "published_ports": ["8080:80", "80"]}
+    assert "already allocated to endpoint db" in two.run("port_publish", ports=[web], fails=True)["msg"]
+    two.run("port_publish", ports=[{"endpoint": "db", "published_ports": ["8081:81", "32768:90"]}, web])
     assert targets(two) == {
-        "8080": "172.17.0.3:80",
+        "8080": "172.17.0.2:80",
         "8081": "172.17.0.3:81",
         "32768": "172.17.0.3:90",
         "32769": "172.17.0.2:80",

@@ -178,6 +178,16 @@ def test_a_listing_of_nft(text: str) -> None:
         nft_ruleset.BACKEND.kept(state, family)
 
 
+@pytest.mark.parametrize("target", ["ipv4_addr . inet_service", ["ipv4_addr", "inet_service"]])
+def test_a_map_as_each_release_of_nft_tells_it(target: Any) -> None:
+    element = [{"concat": ["tcp", 8080]}, {"concat": ["172.17.0.2", 80]}]
+    told = {"name": "nat-ports", "type": ["inet_proto", "inet_service"], "map": target, "elem": [element]}
+    state = nft_json.parse(json.dumps({"nftables": [{"map": told}]}), SCOPE).state
+    found = state[Key("nft_map", SCOPE, "nat-ports")]
+    assert found["type"] == "inet_proto . inet_service : ipv4_addr . inet_service"
+    assert found["elements"] == {"tcp . 8080": "172.17.0.2 . 80"}
+
+
 def test_foreign_objects_in_docker_s_table_are_kept_and_never_written() -> None:
     rule = {"rule": {"chain": "x", "handle": 3, "expr": [{"xt": None}]}}
     state = nft_json.parse(json.dumps({"nftables": [_FLAGS, _BASE, rule]}), SCOPE).state

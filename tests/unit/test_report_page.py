@@ -83,6 +83,7 @@ def _dot() -> None:
     lab.need("dot")
 
 
+@pytest.mark.slow
 def test_names_of_all_kinds_are_text(_dot: None) -> None:
     text = page.render([_host(NASTY, NASTY), {"name": NASTY, "failure": NASTY}], NASTY, NASTY)
     found = _parsed(text)
@@ -91,11 +92,13 @@ def test_names_of_all_kinds_are_text(_dot: None) -> None:
     assert found.text.count("<script>alert") >= 20 and "{{ 7*7 }}" in found.text
 
 
+@pytest.mark.slow
 def test_an_empty_host_and_no_host(_dot: None) -> None:
     _parsed(page.render([{"name": "a", "info": {"bridges": []}}], "Title", ""))
     assert "0" in _parsed(page.render([], "Title", "")).text
 
 
+@pytest.mark.slow
 def test_pictures_have_no_colours_of_their_own(_dot: None) -> None:
     """All are the page's, so that light and dark are."""
     picture = drawing.svg(topology.graph(view.hosts([_host()])[0]), "label")
@@ -106,6 +109,7 @@ def test_pictures_have_no_colours_of_their_own(_dot: None) -> None:
     assert all(f".fill-{name} {{" in style and f".stroke-{name} {{" in style for name in drawing.PAINTS)
 
 
+@pytest.mark.slow
 def test_many_endpoints_are_one_table(_dot: None) -> None:
     many = _host()
     many["info"]["endpoints"] = [{"name": f"e{number}", "bridge": "web"} for number in range(topology.MOST_NODES)]

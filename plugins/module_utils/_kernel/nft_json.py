@@ -116,9 +116,10 @@ def _known_collection(value: Json) -> Dict[str, Any]:
 def _collection(value: Json) -> Dict[str, Any]:
     types = _listed(value["type"])
     kind = " . ".join(str(item) for item in types)
-    targets = str(value["map"]).split(" . ") if "map" in value else []
+    # nft 1.1 tells a concatenation as a list, those before it as one text.
+    targets = " . ".join(map(str, _listed(value["map"]))).split(" . ") if "map" in value else []
     if targets:
-        kind += f" : {value['map']}"
+        kind += f" : {' . '.join(targets)}"
     flags = ",".join(_listed(value.get("flags", [])))
     elements = _elements(value.get("elem", ()), types, targets)
     counts = any("counter" in statement for statement in value.get("stmt", ()))

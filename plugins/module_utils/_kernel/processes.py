@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Collection, Dict, List, Set
+from typing import Collection, Dict, List, Set, Tuple
 
 from . import nft
 
@@ -137,7 +137,8 @@ def boots() -> bool:
 
 def is_machines(directory: str) -> bool:
     """Whether a directory is the one that the machine's first process sees, from a network namespace that is another
-    one's. What cannot be seen counts as the machine's."""
+    one's. Where that process lets nobody look, its mounts tell; where they cannot be seen, it counts as the machine's.
+    """
     if _namespace("self") == _namespace("1"):
         return False
     while not os.path.isdir(directory):  # where it would be made
@@ -147,4 +148,17 @@ def is_machines(directory: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True
+        return _place("self", directory) == _place("1", directory)
+
+
+def _place(pid: str, directory: str) -> Tuple[str, str] | None:
+    """What a process has mounted there: the device, and the path on it; None where that cannot be seen."""
+    path, found = os.path.realpath(directory), None
+    try:
+        with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            for device, root, point in (line.split()[2:5] for line in file):
+                if point == "/" or path == point or path.startswith(f"{point}/"):
+                    found = (device, os.path.normpath(f"{root}/{path[len(point.rstrip('/')) :]}"))
+    except OSError:
+        return None
+    return found

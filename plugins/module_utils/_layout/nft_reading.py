@@ -144,6 +144,10 @@ _ADDRESS_PART = {PORTS: 0, ADDRESS_PORTS: 0, OPEN: -3, SOURCES: -3, RESTRICTED: 
 _ADDRESS_PART.update({PORT_RANGES: 0, ADDRESS_PORT_RANGES: 0, OWN_RANGES: -3})
 
 
+_WITH_PORT = (PORTS, ADDRESS_PORTS)
+_TARGET = re.compile(r"\S+ \. [0-9]+")
+
+
 def _file_elements(rules: Rules, key: Key, elements: Dict[str, str]) -> None:
     part = _ADDRESS_PART.get(key.name.partition("__")[0])
     loopbacks = key.name in (LOOPBACKS, LOOPBACK_RANGES)
@@ -156,8 +160,8 @@ def _file_elements(rules: Rules, key: Key, elements: Dict[str, str]) -> None:
         parts = name.split(" . ")
         if loopbacks:
             ip = owners.get(name)
-        elif len(parts) < max(length, -(part or 0)):
-            continue  # somebody else's set of one of our names
+        elif len(parts) < max(length, -(part or 0)) or (key.name in _WITH_PORT and not _TARGET.fullmatch(value)):
+            continue  # somebody else's map of one of our names
         else:
             ip = parts[part] if part else value.partition(" ")[0]
         if ip is not None:
