@@ -58,7 +58,7 @@ def port_specs(path: str, value: Any) -> List[PortSpec]:
         if error.value == value:
             raise
         # The part that is wrong, and the item that it is in, which the user will look for.
-        raise OptionError(path, value, f"{error.value or 'nothing'}: {error.hint}") from None
+        raise OptionError(path, value, f"{error.value!r}: {error.hint}") from None
 
 
 def _split(path: str, value: str, text: str) -> Tuple[str, str, str]:
