@@ -21,4 +21,4 @@ def test_page(page: Path) -> None:
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (page.parent / link).exists()] == []
     known = {word for target in TARGETS for word in target.split()}
-    assert {word for word in re.findall(r"(?:`|\$ )make ([a-z-]+)", text)} <= known
+    assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)", text)) <= known
