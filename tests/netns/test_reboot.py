@@ -15,6 +15,8 @@ from typing import Any, Dict
 
 import pyroute2
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.hostnet.docker.plugins.module_utils import _specs
 from ansible_collections.hostnet.docker.plugins.module_utils._layout.describe import desired_state
 
 import lab
@@ -40,6 +42,12 @@ OPTIONS: Dict[str, Any] = {
 }
 
 
+def _kept(result: Dict[str, Any], **options: Any) -> str:
+    """What the role notes of a run for the boot."""
+    validator = ArgumentSpecValidator({**_specs.HOST, **_specs.BACKEND, **_specs.LOCK})
+    return json.dumps(desired_state(validator.validate(options).validated_parameters, result))
+
+
 def _state(host: lab.Host) -> Dict[str, Any]:
     """Rules, addresses and devices; indexes and link-local addresses are chance."""
     addresses = host.sh("ip -br addr")
@@ -55,7 +63,7 @@ def _state(host: lab.Host) -> Dict[str, Any]:
 def test_same_state_on_an_empty_host(host: lab.Host, program: Path, tmp_path: Path) -> None:
     result = host.run("host_network", **OPTIONS)
     kept = tmp_path / "host.json"
-    kept.write_text(json.dumps(desired_state(result["invocation"]["module_args"], result)))
+    kept.write_text(_kept(result, **OPTIONS))
     before = _state(host)
     lab.clear()
     other = lab.new_host()
@@ -72,8 +80,9 @@ def test_the_policy_that_a_run_set(host: lab.Host, program: Path, tmp_path: Path
     """sysctl switches forwarding on before the program runs, by our file: the policy is still the one that we set."""
     command = ["env", f"PYTHONPATH={Path(pyroute2.__file__).parents[1]}", sys.executable, str(program)]
     kept = tmp_path / "host.json"
-    result = host.run("host_network", **{**OPTIONS, "ip_forward": {"ipv6": True}})
-    kept.write_text(json.dumps(desired_state(result["invocation"]["module_args"], result)))
+    options = {**OPTIONS, "ip_forward": {"ipv6": True}}
+    result = host.run("host_network", **options)
+    kept.write_text(_kept(result, **options))
     before, file = _state(host), Path("/etc/sysctl.d/99-hostnet-docker.conf").read_text()
     lab.clear()
     other = lab.new_host()
