@@ -144,5 +144,9 @@ def _without(item: Any) -> Any:
 
 
 def _is_automatic(item: Any) -> bool:
-    """A link-local address of the kernel's own, or a route of IPv6's own: they come up to a second after the link."""
-    return isinstance(item, dict) and str(item.get("local", item.get("dst", ""))).startswith(("fe80:", "ff00:"))
+    """What IPv6 does by itself: a link-local address or route, which comes up to a second after the link, and the
+    anycast route of a subnet whose address forwards. A race in the kernel (an address that is added as forwarding
+    is switched on) counts that route twice, and one that was counted twice does not come back with its address."""
+    if not isinstance(item, dict):
+        return False
+    return item.get("type") == "anycast" or str(item.get("local", item.get("dst", ""))).startswith(("fe80:", "ff00:"))
