@@ -7,7 +7,9 @@
 #   make test-all  all there is; CONTRIBUTING.md says what each of its targets proves
 #   make slow    the tests that take long: every write made to fail, every moment to be killed at, lists of a hundred
 #   make checkers  ansible-test sanity and units
+#   make versions  the life of a host with other releases of Ansible and the libraries: tests/versions/*.txt
 #   make fuzz    the properties with fifty times as many examples, drawn anew (FUZZ_TIMES=50); for a night
+#   make bench   measure: docs/benchmark.md and the README's rows, in a minute or two
 #   make setup   what the targets above need; they call it themselves
 #   make clean   remove everything that make has made
 #
@@ -26,7 +28,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint pytest slow checkers sanity units fuzz clean
+.PHONY: help setup demo test test-all lint pytest slow checkers sanity units versions fuzz bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -38,7 +40,7 @@ demo: $(VENV)/.demo $(TREE)
 
 test: lint pytest
 
-test-all: test slow checkers
+test-all: test slow versions checkers
 
 pytest: $(VENV)/.test $(TREE)
 	$(RUN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
@@ -51,8 +53,26 @@ checkers: sanity units
 sanity units: $(VENV)/.all
 	$(TOOLS) sh tools/ansible_test.sh $@ --color no $(ANSIBLE_TEST_ARGS)
 
+VERSIONS := oldest middle
+
+versions: $(VERSIONS:%=versions-%)
+
+# Hosts, stores, role and connection, in an environment of its own for each file.
+versions-%: .cache/versions/%/.made $(TREE)
+	.cache/versions/$*/bin/python -m pytest -q -m versions $(PYTEST_ARGS) \
+	    $$(grep -rl 'mark[.]versions' tests/netns tests/integration)
+
+.cache/versions/%/.made: tests/versions/%.txt $(VENV)/.test
+	rm -rf $(@D)
+	"$(PYTHON)" -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -qq --retries 5 --requirement $<
+	touch $@
+
 fuzz: $(VENV)/.test $(TREE)
 	HOSTNET_FUZZ=$(or $(FUZZ_TIMES),50) $(RUN)/python -m pytest -n $(WORKERS) -m fuzz $(PYTEST_ARGS)
+
+bench: $(VENV)/.test $(TREE)
+	@$(RUN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(VENV)/.test $(TREE)
 	$(RUN)/ruff check .

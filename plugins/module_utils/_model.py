@@ -47,7 +47,10 @@ class Bridge(NamedTuple):
     icc: bool = True
     ip_masq: bool = True
     internal: bool = False
+    ipv4: bool = True
     ipv6: bool = False
+    inhibit_ipv4: bool = False
+    reserved_addresses: Tuple[Address, ...] = ()
     gateway_mode_ipv4: str = "nat"
     gateway_mode_ipv6: str = "nat"
     host_ipv4: Union[Address, None] = None
@@ -63,7 +66,11 @@ class Bridge(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A veth pair that joins one sandbox (network namespace) to one bridge."""
+    """A veth pair that joins one sandbox (network namespace) to one bridge.
+
+    An endpoint on several networks is one of these for each. ``is_listed`` says that it was told by ``networks``, which
+    are all that the endpoint is on; ``gw_priority`` is for Docker's choice of the network with the default route.
+    """
 
     name: str
     bridge: str = DEFAULT_BRIDGE
@@ -84,6 +91,8 @@ class Endpoint(NamedTuple):
     etc_hosts: Tuple[Tuple[str, str], ...] = ()
     links: Tuple[Tuple[str, str], ...] = ()
     exposed_ports: Tuple[Tuple[int, str], ...] = ()
+    gw_priority: int = 0
+    is_listed: bool = False
 
     @property
     def veth(self) -> str:
@@ -200,12 +209,15 @@ class Task(NamedTuple):
 
 
 @functools.cache
-def default_host_interface(name: str) -> str:
+def default_host_interface(name: str, interface: Union[str, None] = None) -> str:
     """``veth`` + 7 hex digits as Docker's, but made from the name: the kernel is the only database.
+
+    An endpoint's further networks have the interface in it, parted by what no name has.
 
     Asked for again and again, each is made once.
     """
-    return "veth" + hashlib.sha256(name.encode()).hexdigest()[:7]
+    seed = name if interface is None else f"{name}/{interface}"
+    return "veth" + hashlib.sha256(seed.encode()).hexdigest()[:7]
 
 
 def stable_mac(*parts: str) -> str:

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from . import _values as values
 from ._errors import OptionError
-from ._model import Bridge, Endpoint, Forwarding, Publish, Task, UserRule, Want
-from ._portspec import port_specs
+from ._model import Bridge, Forwarding, Task, UserRule, Want
+from ._options_endpoints import Params, check_unique, endpoint_ports, endpoints, ports
 from ._specs import Spec
-
-Params = Mapping[str, Any]
 
 
 def items(params: Params, item: Spec, plural: str) -> List[Tuple[str, Params]]:
@@ -40,7 +38,7 @@ def purged(params: Params, scope: str) -> Dict[str, Tuple[str, ...]]:
 def bridges(entries: Sequence[Tuple[str, Params]]) -> Tuple[Want, ...]:
     """Wants from ``bridges`` items."""
     wants = [Want(_bridge(path, params), path, params["state"] == "present") for path, params in entries]
-    _check_unique(wants, "name")
+    check_unique(wants, "name")
     return tuple(wants)
 
 
@@ -57,6 +55,7 @@ def _bridge(path: str, params: Params) -> Bridge:
         default_address_pools=_pools(path, params.get("default_address_pools") or ()),
         mtu=parsed("mtu", values.bridge_mtu),
         exclude_subnets=values.networks(f"{path}exclude_subnets", params.get("exclude_subnets") or ()),
+        reserved_addresses=_addresses(f"{path}reserved_addresses", params.get("reserved_addresses") or ()),
         host_ipv4=parsed("host_ipv4", values.address, 4),
         host_ipv6=parsed("host_ipv6", values.address, 6),
         trusted_host_interfaces=_interfaces(f"{path}trusted_host_interfaces", params.get("trusted_host_interfaces")),
@@ -72,7 +71,9 @@ _PLAIN = (
     "icc",
     "ip_masq",
     "internal",
+    "ipv4",
     "ipv6",
+    "inhibit_ipv4",
     "gateway_mode_ipv4",
     "gateway_mode_ipv6",
     "allow_direct_routing",
@@ -87,6 +88,8 @@ _PLAIN = (
 
 
 def _check_bridge(path: str, bridge: Bridge) -> None:
+    if not bridge.ipv4:
+        _check_without_ipv4(path, bridge)
     for name in ("bip6", "fixed_cidr_v6"):
         if getattr(bridge, name) is not None and not bridge.ipv6:
             raise OptionError(f"{path}{name}", str(getattr(bridge, name)), "it needs ipv6: true")
@@ -97,6 +100,18 @@ def _check_bridge(path: str, bridge: Bridge) -> None:
         if given is not None and span is not None and not span.subnet_of(given.network):  # type: ignore[arg-type]
             option = "fixed_cidr" if span.version == 4 else "fixed_cidr_v6"
             raise OptionError(f"{path}{option}", str(span), f"not inside {given.network}, the subnet of the bridge")
+
+
+def _check_without_ipv4(path: str, bridge: Bridge) -> None:
+    if not bridge.ipv6:
+        raise OptionError(f"{path}ipv4", False, "IPv4 or IPv6 must be on; give ipv6: true with it")
+    for name in ("bip", "fixed_cidr", "inhibit_ipv4"):
+        if getattr(bridge, name):
+            raise OptionError(f"{path}{name}", str(getattr(bridge, name)), "it needs ipv4: true")
+
+
+def _addresses(path: str, given: Sequence[str]) -> Tuple[Any, ...]:
+    return tuple(dict.fromkeys(values.address(f"{path}[{index}]", value) for index, value in enumerate(given)))
 
 
 def _pools(path: str, pools: Sequence[Params]) -> Tuple[Any, ...]:
@@ -114,125 +129,6 @@ def _pools(path: str, pools: Sequence[Params]) -> Tuple[Any, ...]:
 def _interfaces(path: str, names: Sequence[str] | None) -> Tuple[str, ...]:
     found = (values.interface_name(f"{path}[{index}]", name) for index, name in enumerate(names or ()))
     return tuple(dict.fromkeys(found))
-
-
-def endpoints(entries: Sequence[Tuple[str, Params]]) -> Tuple[Want, ...]:
-    """Wants from ``endpoints`` items."""
-    wants = [Want(_endpoint(path, params), path, params["state"] == "present") for path, params in entries]
-    _check_unique(wants, "name")
-    return tuple(wants)
-
-
-def _endpoint(path: str, params: Params) -> Endpoint:
-    def parsed(name: str, parse: Any, *args: Any) -> Any:
-        return None if params.get(name) in (None, "") else parse(f"{path}{name}", params[name], *args)
-
-    if not params.get("name"):
-        raise OptionError(f"{path}name", params.get("name"), "an endpoint needs a name")
-    gateway = params.get("default_gateway")
-    endpoint = Endpoint(
-        name=values.object_name(f"{path}name", params["name"]),
-        bridge=values.interface_name(f"{path}bridge", params["bridge"]),
-        network_mode=values.network_mode(f"{path}network_mode", params["network_mode"]),
-        netns=parsed("netns", values.netns),
-        interface=values.interface_name(f"{path}interface", params["interface"]),
-        host_interface=parsed("host_interface", values.interface_name),
-        ipv4_address=parsed("ipv4_address", values.address, 4),
-        ipv6_address=parsed("ipv6_address", values.address, 6),
-        mac_address=parsed("mac_address", values.mac),
-        mtu=parsed("mtu", values.mtu),
-        default_gateway=values.address(f"{path}default_gateway", gateway) if gateway else None,
-        hostname=parsed("hostname", values.host_name),
-        domainname=parsed("domainname", values.host_name),
-        dns_servers=_words(path, params, "dns_servers", values.nameserver),
-        dns_search_domains=_words(path, params, "dns_search_domains", values.search_domain),
-        dns_opts=_words(path, params, "dns_opts", values.word),
-        etc_hosts=values.etc_hosts(f"{path}etc_hosts", params.get("etc_hosts") or {}),
-        links=values.links(f"{path}links", params.get("links") or ()),
-        exposed_ports=tuple(values.exposed_ports(f"{path}exposed_ports", params.get("exposed_ports") or ())),
-    )
-    if endpoint.interface == "lo":
-        raise OptionError(f"{path}interface", "lo", "every namespace has one already; choose another name")
-    _check_mode(path, endpoint, params)
-    return endpoint
-
-
-def _words(path: str, params: Params, name: str, parse: Any) -> Tuple[str, ...] | None:
-    given = params.get(name)
-    if given is None:
-        return None
-    return tuple(parse(f"{path}{name}[{index}]", value) for index, value in enumerate(given))
-
-
-_NEEDS_BRIDGE = ("ipv4_address", "ipv6_address", "mac_address", "mtu", "default_gateway", "host_interface")
-
-
-def _check_mode(path: str, endpoint: Endpoint, params: Params) -> None:
-    if endpoint.network_mode == "bridge":
-        return
-    for name in _NEEDS_BRIDGE:
-        if params.get(name):
-            hint = f"conflicts with network_mode: {endpoint.network_mode}, which has no interface of its own"
-            raise OptionError(f"{path}{name}", params[name], hint)
-    is_shared = endpoint.network_mode.startswith("container:")
-    if is_shared and params.get("published_ports"):
-        raise OptionError(
-            f"{path}published_ports", params["published_ports"], "publish them at the container that is joined"
-        )
-
-
-def ports(entries: Sequence[Tuple[str, Params]]) -> Tuple[Want, ...]:
-    """Wants from ``ports`` items."""
-    return tuple(Want(_port(path, params), path, params["state"] == "present") for path, params in entries)
-
-
-def _port(path: str, params: Params) -> Publish:
-    endpoint, container_ip = params.get("endpoint"), params.get("container_ip")
-    if bool(endpoint) == bool(container_ip):
-        raise OptionError(f"{path}endpoint", endpoint, "give endpoint, or container_ip with bridge, and not both")
-    if container_ip and not params.get("bridge"):
-        raise OptionError(f"{path}container_ip", container_ip, "it needs bridge, the bridge that the address is on")
-    is_whole = params["state"] == "present" and _says_ports(params)
-    return publish(path, params, endpoint=endpoint, is_whole=is_whole)
-
-
-def _says_ports(params: Params) -> bool:
-    """Whether an item says which ports are published; else those that are stay."""
-    return params.get("published_ports") is not None or bool(params.get("publish_all_ports"))
-
-
-def publish(path: str, params: Params, endpoint: str | None, is_whole: bool) -> Publish:
-    """The ports of one endpoint, from an item of ``ports`` or of ``endpoints``."""
-    listed = params.get("published_ports") or ()
-    specs = [
-        spec for index, value in enumerate(listed) for spec in port_specs(f"{path}published_ports[{index}]", value)
-    ]
-    container_ip = params.get("container_ip")
-    if endpoint:
-        values.reference(f"{path}endpoint", endpoint)
-    default_host_ip, allowed = params.get("default_host_ip"), params.get("allowed_sources")
-    return Publish(
-        endpoint=endpoint,
-        container_ip=values.address(f"{path}container_ip", container_ip) if container_ip else None,
-        bridge=params.get("bridge") if container_ip else None,
-        ports=tuple(specs),
-        publish_all_ports=bool(params.get("publish_all_ports")),
-        exposed_ports=tuple(values.exposed_ports(f"{path}exposed_ports", params.get("exposed_ports") or ())),
-        default_host_ip=str(values.address(f"{path}default_host_ip", default_host_ip)) if default_host_ip else None,
-        allowed_sources=values.sources(f"{path}allowed_sources", allowed) if allowed is not None else (),
-        reserve_ports=bool(params.get("reserve_ports")),
-        compact_ranges=bool(params.get("compact_ranges")),
-        whole=is_whole,
-    )
-
-
-def endpoint_ports(entries: Sequence[Tuple[str, Params]]) -> Tuple[Want, ...]:
-    """Wants from the ``published_ports`` that ``endpoints`` items of ``host_network`` carry: the whole set of each."""
-    wants = []
-    for path, params in entries:
-        if params["state"] == "present" and _says_ports(params):
-            wants.append(Want(publish(path, params, params["name"], is_whole=True), path))
-    return tuple(wants)
 
 
 def forwarding(path: str, params: Params) -> Want:
@@ -284,15 +180,6 @@ def _user_rule(path: str, params: Params) -> UserRule:
             f"{path}destination", str(rule.destination), "source and destination are of different families"
         )
     return rule
-
-
-def _check_unique(wants: Sequence[Want], option: str) -> None:
-    seen: Dict[str, str] = {}
-    for want in wants:
-        name = getattr(want.item, option)
-        if name in seen:
-            raise OptionError(f"{want.path}{option}", name, f"listed already as {seen[name]}{option}")
-        seen[name] = want.path
 
 
 def host_task(params: Params) -> Task:

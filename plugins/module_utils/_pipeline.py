@@ -12,7 +12,7 @@ from . import _plan
 from ._errors import Conflict, HostnetError, KernelError, LostRace, PortTaken
 from ._kernel import conntrack, lock, neighbours, processes, watchdog
 from ._kernel.host import Host, families, is_root
-from ._layout import needs, zones
+from ._layout import describe, needs, zones
 from ._layout.iptables import BASE_CHAIN, USER_CHAIN
 from ._layout.policy import Backend
 from ._layout.predict import predict
@@ -194,7 +194,8 @@ def _read_devices(
 
 def _holder(host: Host, ip: str) -> str:
     """The name of the endpoint that has an address. Who has what is read for this error only."""
-    for item in described(host, read_all(host))["endpoints"]:
+    told = described(host, read_all(host))["endpoints"]
+    for item in (network for words in told for network in describe.each_network(words)):
         if ip in (item.get("ipv4_address"), item.get("ipv6_address")):
             return str(item["name"])
     return ip

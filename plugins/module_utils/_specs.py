@@ -44,7 +44,10 @@ BRIDGE: Spec = {
     "icc": {"type": "bool", "aliases": ["enable_icc"], "default": True},
     "ip_masq": {"type": "bool", "aliases": ["enable_ip_masquerade"], "default": True},
     "internal": {"type": "bool", "default": False},
+    "ipv4": {"type": "bool", "aliases": ["enable_ipv4"], "default": True},
     "ipv6": {"type": "bool", "aliases": ["enable_ipv6"], "default": False},
+    "inhibit_ipv4": {"type": "bool", "default": False},
+    "reserved_addresses": {"type": "list", "elements": "str"},
     "gateway_mode_ipv4": {"type": "str", "choices": list(GATEWAY_MODES), "default": "nat"},
     "gateway_mode_ipv6": {"type": "str", "choices": list(GATEWAY_MODES), "default": "nat"},
     "host_ipv4": {"type": "str"},
@@ -60,6 +63,16 @@ BRIDGE: Spec = {
     "state": _STATE,
 }
 
+NETWORK: Spec = {
+    "bridge": {"type": "str", "default": "docker0"},
+    "interface": {"type": "str"},
+    "host_interface": {"type": "str"},
+    "ipv4_address": {"type": "str"},
+    "ipv6_address": {"type": "str"},
+    "mac_address": {"type": "str"},
+    "gw_priority": {"type": "int", "default": 0},
+}
+
 ENDPOINT: Spec = {
     "name": {"type": "str"},
     "bridge": {"type": "str", "default": "docker0"},
@@ -70,6 +83,7 @@ ENDPOINT: Spec = {
     "ipv4_address": {"type": "str"},
     "ipv6_address": {"type": "str"},
     "mac_address": {"type": "str"},
+    "networks": {"type": "list", "elements": "dict", "options": NETWORK},
     "mtu": {"type": "int"},
     "default_gateway": {"type": "str"},
     "hostname": {"type": "str"},

@@ -132,6 +132,15 @@ options:
       - Whether the network is cut off from everything outside of it.
     type: bool
     default: false
+  ipv4:
+    description:
+      - >-
+        Whether the network has IPv4, as C(docker network create --ipv4). V(false) needs
+        O(ipv6=true).
+    type: bool
+    default: true
+    aliases:
+      - enable_ipv4
   ipv6:
     description:
       - Whether the network has IPv6 beside IPv4.
@@ -139,6 +148,22 @@ options:
     default: false
     aliases:
       - enable_ipv6
+  inhibit_ipv4:
+    description:
+      - >-
+        Leave the bridge without its IPv4 address, as C(com.docker.network.bridge.inhibit_ipv4)
+        does: whoever routes for the network has it. Endpoints keep their default route
+        through that address, which is O(bip)'s.
+    type: bool
+    default: false
+  reserved_addresses:
+    description:
+      - >-
+        Addresses of the subnet that no endpoint gets by itself, as C(docker network create
+        --aux-address). The kernel does not keep them, so give them wherever endpoints
+        of the bridge are made.
+    type: list
+    elements: str
   gateway_mode_ipv4:
     description:
       - >-
@@ -201,7 +226,7 @@ options:
     default: false
   iptables:
     description:
-      - Whether the network gets rules at all.
+      - Whether the network gets IPv4 rules.
     type: bool
     default: true
   ip6tables:
@@ -347,6 +372,15 @@ options:
           - Whether the network is cut off from everything outside of it.
         type: bool
         default: false
+      ipv4:
+        description:
+          - >-
+            Whether the network has IPv4, as C(docker network create --ipv4). V(false)
+            needs O(bridges[].ipv6=true).
+        type: bool
+        default: true
+        aliases:
+          - enable_ipv4
       ipv6:
         description:
           - Whether the network has IPv6 beside IPv4.
@@ -354,6 +388,22 @@ options:
         default: false
         aliases:
           - enable_ipv6
+      inhibit_ipv4:
+        description:
+          - >-
+            Leave the bridge without its IPv4 address, as C(com.docker.network.bridge.inhibit_ipv4)
+            does: whoever routes for the network has it. Endpoints keep their default
+            route through that address, which is O(bridges[].bip)'s.
+        type: bool
+        default: false
+      reserved_addresses:
+        description:
+          - >-
+            Addresses of the subnet that no endpoint gets by itself, as C(docker network
+            create --aux-address). The kernel does not keep them, so give them wherever
+            endpoints of the bridge are made.
+        type: list
+        elements: str
       gateway_mode_ipv4:
         description:
           - >-
@@ -418,7 +468,7 @@ options:
         default: false
       iptables:
         description:
-          - Whether the network gets rules at all.
+          - Whether the network gets IPv4 rules.
         type: bool
         default: true
       ip6tables:

@@ -267,6 +267,15 @@ options:
           - Whether the network is cut off from everything outside of it.
         type: bool
         default: false
+      ipv4:
+        description:
+          - >-
+            Whether the network has IPv4, as C(docker network create --ipv4). V(false)
+            needs O(bridges[].ipv6=true).
+        type: bool
+        default: true
+        aliases:
+          - enable_ipv4
       ipv6:
         description:
           - Whether the network has IPv6 beside IPv4.
@@ -274,6 +283,22 @@ options:
         default: false
         aliases:
           - enable_ipv6
+      inhibit_ipv4:
+        description:
+          - >-
+            Leave the bridge without its IPv4 address, as C(com.docker.network.bridge.inhibit_ipv4)
+            does: whoever routes for the network has it. Endpoints keep their default
+            route through that address, which is O(bridges[].bip)'s.
+        type: bool
+        default: false
+      reserved_addresses:
+        description:
+          - >-
+            Addresses of the subnet that no endpoint gets by itself, as C(docker network
+            create --aux-address). The kernel does not keep them, so give them wherever
+            endpoints of the bridge are made.
+        type: list
+        elements: str
       gateway_mode_ipv4:
         description:
           - >-
@@ -338,7 +363,7 @@ options:
         default: false
       iptables:
         description:
-          - Whether the network gets rules at all.
+          - Whether the network gets IPv4 rules.
         type: bool
         default: true
       ip6tables:
@@ -430,6 +455,60 @@ options:
             MAC address of O(endpoints[].interface). Without it one that follows from
             the name and the machine.
         type: str
+      networks:
+        description:
+          - >-
+            The networks of an endpoint that is on several, in place of O(endpoints[].bridge),
+            O(endpoints[].interface), O(endpoints[].host_interface), the addresses and
+            O(endpoints[].mac_address). The list is all that the endpoint is on: it leaves
+            what is listed no more, as by C(docker network disconnect). The default route
+            and the published ports are on one of them, see C(gw_priority).
+        type: list
+        elements: dict
+        suboptions:
+          bridge:
+            description:
+              - The bridge of the network; each can be listed once.
+            type: str
+            default: docker0
+          interface:
+            description:
+              - >-
+                Name of the interface inside of the namespace. Without it C(eth0), C(eth1)
+                and so on in the list's order.
+            type: str
+          host_interface:
+            description:
+              - >-
+                Name of the host's end. Without it V(veth) and seven hex digits that follow
+                from the name and the interface.
+            type: str
+          ipv4_address:
+            description:
+              - >-
+                IPv4 address on the bridge's subnet. Without it the one it has, else the
+                lowest free.
+            type: str
+          ipv6_address:
+            description:
+              - >-
+                IPv6 address on the bridge's subnet. Without it the one it has, else the
+                lowest free.
+            type: str
+          mac_address:
+            description:
+              - >-
+                MAC address of the interface. Without it one that follows from the name
+                and the machine.
+            type: str
+          gw_priority:
+            description:
+              - >-
+                The network with the highest number gets the default route and the published
+                ports, as with C(docker network connect --gw-priority); of equal ones
+                the first by name. An internal network only if all are.
+            type: int
+            default: 0
       mtu:
         description:
           - MTU in bytes of both ends. Without it the bridge's.

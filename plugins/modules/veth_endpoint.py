@@ -77,6 +77,59 @@ options:
         MAC address of O(interface). Without it one that follows from the name and the
         machine.
     type: str
+  networks:
+    description:
+      - >-
+        The networks of an endpoint that is on several, in place of O(bridge), O(interface),
+        O(host_interface), the addresses and O(mac_address). The list is all that the
+        endpoint is on: it leaves what is listed no more, as by C(docker network disconnect).
+        The default route and the published ports are on one of them, see C(gw_priority).
+    type: list
+    elements: dict
+    suboptions:
+      bridge:
+        description:
+          - The bridge of the network; each can be listed once.
+        type: str
+        default: docker0
+      interface:
+        description:
+          - >-
+            Name of the interface inside of the namespace. Without it C(eth0), C(eth1)
+            and so on in the list's order.
+        type: str
+      host_interface:
+        description:
+          - >-
+            Name of the host's end. Without it V(veth) and seven hex digits that follow
+            from the name and the interface.
+        type: str
+      ipv4_address:
+        description:
+          - >-
+            IPv4 address on the bridge's subnet. Without it the one it has, else the lowest
+            free.
+        type: str
+      ipv6_address:
+        description:
+          - >-
+            IPv6 address on the bridge's subnet. Without it the one it has, else the lowest
+            free.
+        type: str
+      mac_address:
+        description:
+          - >-
+            MAC address of the interface. Without it one that follows from the name and
+            the machine.
+        type: str
+      gw_priority:
+        description:
+          - >-
+            The network with the highest number gets the default route and the published
+            ports, as with C(docker network connect --gw-priority); of equal ones the
+            first by name. An internal network only if all are.
+        type: int
+        default: 0
   mtu:
     description:
       - MTU in bytes of both ends. Without it the bridge's.
@@ -200,6 +253,60 @@ options:
             MAC address of O(endpoints[].interface). Without it one that follows from
             the name and the machine.
         type: str
+      networks:
+        description:
+          - >-
+            The networks of an endpoint that is on several, in place of O(endpoints[].bridge),
+            O(endpoints[].interface), O(endpoints[].host_interface), the addresses and
+            O(endpoints[].mac_address). The list is all that the endpoint is on: it leaves
+            what is listed no more, as by C(docker network disconnect). The default route
+            and the published ports are on one of them, see C(gw_priority).
+        type: list
+        elements: dict
+        suboptions:
+          bridge:
+            description:
+              - The bridge of the network; each can be listed once.
+            type: str
+            default: docker0
+          interface:
+            description:
+              - >-
+                Name of the interface inside of the namespace. Without it C(eth0), C(eth1)
+                and so on in the list's order.
+            type: str
+          host_interface:
+            description:
+              - >-
+                Name of the host's end. Without it V(veth) and seven hex digits that follow
+                from the name and the interface.
+            type: str
+          ipv4_address:
+            description:
+              - >-
+                IPv4 address on the bridge's subnet. Without it the one it has, else the
+                lowest free.
+            type: str
+          ipv6_address:
+            description:
+              - >-
+                IPv6 address on the bridge's subnet. Without it the one it has, else the
+                lowest free.
+            type: str
+          mac_address:
+            description:
+              - >-
+                MAC address of the interface. Without it one that follows from the name
+                and the machine.
+            type: str
+          gw_priority:
+            description:
+              - >-
+                The network with the highest number gets the default route and the published
+                ports, as with C(docker network connect --gw-priority); of equal ones
+                the first by name. An internal network only if all are.
+            type: int
+            default: 0
       mtu:
         description:
           - MTU in bytes of both ends. Without it the bridge's.
@@ -301,9 +408,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The bridge that the endpoints are on
+- name: The bridges that the endpoints are on
   hostnet.docker.docker_bridge:
-    name: docker0
+    bridges:
+      - name: docker0
+      - name: br-front
 
 - name: An endpoint with the lowest free address
   hostnet.docker.veth_endpoint:
@@ -319,6 +428,14 @@ EXAMPLES = r"""
       - 192.0.2.53
     etc_hosts:
       gateway: host-gateway
+
+- name: An endpoint on two networks, with the default route through the second
+  hostnet.docker.veth_endpoint:
+    name: proxy
+    networks:
+      - bridge: docker0
+      - bridge: br-front
+        gw_priority: 1
 
 - name: A namespace without a network, and one that shares another's
   hostnet.docker.veth_endpoint:

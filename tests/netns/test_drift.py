@@ -25,7 +25,18 @@ _BACKENDS: Dict[str, List[Drift]] = {
     "legacy": [drift for drift in IPTABLES if _LEGACY.search(drift.name)],
     "nftables": [*DEVICES, *NFTABLES],
 }
-CASES = [pytest.param(kind, drift, id=f"{kind}-{drift.name}") for kind, cases in _BACKENDS.items() for drift in cases]
+
+
+def _marks(kind: str, drift: Drift) -> List[pytest.MarkDecorator]:
+    """Devices are the same on either backend: with the second one they are for the slow tests."""
+    return [pytest.mark.slow] if kind == "nftables" and drift in DEVICES else []
+
+
+CASES = [
+    pytest.param(kind, drift, id=f"{kind}-{drift.name}", marks=_marks(kind, drift))
+    for kind, cases in _BACKENDS.items()
+    for drift in cases
+]
 
 
 class Declared:

@@ -98,22 +98,33 @@ def test_every_form(host: lab.Host) -> None:
 
 
 def test_ephemeral_ports_stay(host: lab.Host) -> None:
-    """Upward from the start of the kernel's range, past what is reserved or taken; once chosen, they stay."""
+    """The lowest of the kernel's range, past what is reserved or taken; once chosen, they stay."""
     host.sh("sysctl -qw net.ipv4.ip_local_port_range='40000 40004' net.ipv4.ip_local_reserved_ports=40001")
     host.run("host_network", ip_forward={}, bridges=[{"name": "docker0"}], endpoints=[{"name": "web"}, {"name": "db"}])
     with lab.serve(host, 40002):
         host.run("port_publish", endpoint="web", published_ports=["90", "80"])
     assert targets(host) == {"40000": "172.17.0.2:80", "40003": "172.17.0.2:90"}
     host.run("port_publish", endpoint="db", published_ports=["80"])
-    assert targets(host)["40004"] == "172.17.0.3:80"
+    assert targets(host)["40002"] == "172.17.0.3:80"
     before = host.save()
     for endpoint, ports in (("web", ["80", "90"]), ("db", ["80"])):
         assert not host.run("port_publish", endpoint=endpoint, published_ports=ports)["changed"]
     assert host.save() == before
     host.run("port_publish", endpoint="db", published_ports=["80", "81"])
-    assert targets(host)["40002"] == "172.17.0.3:81"
+    assert targets(host)["40004"] == "172.17.0.3:81"
     message = host.run("port_publish", endpoint="db", published_ports=["80", "81", "82"], fails=True)["msg"]
     assert "published_ports: '82/tcp'" in message and "allocated; give another range" in message
+
+
+def test_ephemeral_ports_leave_others_alone(host: lab.Host) -> None:
+    """What an endpoint has, fixed or by chance, is not given to one that comes before it in the list."""
+    host.sh("sysctl -qw net.ipv4.ip_local_port_range='40000 40004'")
+    last = {"name": "z", "published_ports": ["40001:80", "81"]}
+    host.run("host_network", ip_forward={}, bridges=[{"name": "docker0"}], endpoints=[last])
+    assert targets(host) == {"40001": "172.17.0.2:80", "40000": "172.17.0.2:81"}
+    host.run("host_network", endpoints=[{"name": "a", "published_ports": ["90", "91"]}, last])
+    own = {"40001": "172.17.0.2:80", "40000": "172.17.0.2:81"}
+    assert targets(host) == {**own, "40002": "172.17.0.3:90", "40003": "172.17.0.3:91"}
 
 
 def test_publish_all_ports(host: lab.Host) -> None:

@@ -39,9 +39,18 @@ _bridge_options = _some(
     hardened=[True],
     gateway_mode_ipv4=["routed", "nat-unprotected", "nat"], gateway_mode_ipv6=["routed"], host_ipv4=["192.0.2.1"],
     trusted_host_interfaces=[["eth0"], ["eth0", "eth1"]], bridge_accept_fwmark=["0x1", "1/255"], mtu=["1400", "auto"],
-    iptables=[False], ip6tables=[False],
+    iptables=[False], ip6tables=[False], inhibit_ipv4=[True], reserved_addresses=[["172.17.0.2"], ["172.18.0.3"]],
 )  # fmt: skip
-_six = st.sampled_from([{}, {"ipv6": True}, {"ipv6": True, "bip6": "fd00:9::1/64"}])
+_six = st.sampled_from(
+    [{}, {"ipv6": True}, {"ipv6": True, "bip6": "fd00:9::1/64"}, {"ipv6": True, "ipv4": False, "inhibit_ipv4": False}]
+)
+_several = st.sampled_from(
+    [
+        {},
+        {"networks": [{"bridge": "br-n1", "gw_priority": 1}, {"bridge": "docker0"}]},
+        {"networks": [{"bridge": "docker0", "interface": "net0"}, {"bridge": "br-n1", "host_interface": "v1"}]},
+    ]
+)
 _publish = st.lists(
     st.sampled_from(
         ["8080:80", "80", "127.0.0.1:8081:81/udp", "8000-8003:90-93", "[::1]:70:70", "192.0.2.1:53:53/udp"]
@@ -77,9 +86,9 @@ def tasks(draw: Any) -> Options:
     endpoints = [
         {
             "name": name,
-            "bridge": draw(st.sampled_from(names)),
             "published_ports": draw(_publish),
             **draw(_endpoint_options),
+            **(draw(_several) or {"bridge": draw(st.sampled_from(names))}),
         }
         for name in draw(st.lists(st.sampled_from(["web", "db", "app"]), max_size=3, unique=True))
     ]

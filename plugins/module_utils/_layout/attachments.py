@@ -8,7 +8,7 @@ Must not know: how addresses are chosen, rules, the kernel.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Tuple, Union, cast
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union, cast
 
 from .._model import CONTAINER_FILES, Endpoint, default_host_interface
 from .._state import HOST, NETNS_DIR, NETNS_FILES, Key, State, select, short
@@ -32,6 +32,7 @@ class Attachment(NamedTuple):
     path: str = ""
     is_owned: bool = False
     same_as: Union[str, None] = None
+    gw_priority: int = 0
 
     @property
     def network(self) -> Net:
@@ -94,9 +95,23 @@ def is_owned(item: Endpoint, scope: str, live: State) -> bool:
     return is_asked or is_marked(scope, live)
 
 
-def gateway_order(attachment: Attachment) -> Tuple[bool, str]:
-    """Docker's choice of the network that gets the default route and the ports: not internal first, then by name."""
-    return (attachment.network.internal, attachment.network.name)
+def gateway_order(attachment: Attachment) -> Tuple[bool, int, str]:
+    """Docker's choice of the network that gets the default route and the ports: not internal first, then by priority,
+    the highest first, then by name."""
+    return (attachment.network.internal, -attachment.gw_priority, attachment.network.name)
+
+
+def with_priorities(found: Sequence[Attachment], live: State) -> List[Attachment]:
+    """The endpoints of one namespace; the one that has the default route against the order of names was told to."""
+    devices = [
+        value["dev"]
+        for key, value in select(live, "route", found[0].scope or "")
+        if len(found) > 1 and key.name.startswith("default")
+    ]
+    first = min(found, key=gateway_order).interface
+    if not devices or first in devices:
+        return list(found)
+    return [item._replace(gw_priority=int(item.interface in devices)) for item in found]
 
 
 def port_addresses(live: State, bridge: str) -> Iterator[Tuple[str, Interface]]:

@@ -9,7 +9,8 @@ Must not know: Ansible, the kernel.
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+import itertools
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from .._state import HOST, Key, State, short
 from . import forwarding
@@ -29,7 +30,7 @@ def results(prediction: Prediction, after: State, task_has: Mapping[str, bool]) 
     if task_has.get("bridges"):
         words["bridges"] = [bridge(net, after) for net in prediction.bridges]
     if task_has.get("endpoints"):
-        words["endpoints"] = [endpoint(item, after) for item in prediction.attachments]
+        words["endpoints"] = list(endpoints(prediction.attachments, after))
     if task_has.get("ports"):
         words["ports"] = [ports(name, net, bindings) for name, net, bindings in prediction.ports]
     if task_has.get("ip_forward"):
@@ -42,7 +43,8 @@ def bridge(net: Net, state: State) -> Words:
     link = state.get(Key("link", HOST, net.name), {})
     words: Words = {"name": net.name, "ipv6": 6 in net.sides, "userland_proxy": not net.hairpin}
     words.update(internal=net.internal, mtu=link.get("mtu"), mac_address=link.get("mac"))
-    words.update(subnet_reason=net.subnet_reason)
+    words.update(subnet_reason=net.subnet_reason, ipv4=None if 4 in net.sides or 6 not in net.sides else False)
+    words.update(reserved_addresses=[str(ip) for side in net.sides.values() for ip in side.reserved] or None)
     for family, side in net.sides.items():
         words.update(_side(family, side))
     return {name: value for name, value in words.items() if value is not None}
@@ -51,11 +53,13 @@ def bridge(net: Net, state: State) -> Words:
 def _side(family: int, side: Side) -> Words:
     six = family == 6
     words: Words = {
-        "bip6" if six else "bip": str(side.gateway) if side.gateway else None,
+        "bip6" if six else "bip": _gateway(side),
         "fixed_cidr_v6" if six else "fixed_cidr": str(side.span) if side.span else None,
     }
-    if side.gateway is None:
+    if side.gateway is None and side.via is None:
         words["fixed_cidr_v6" if six else "fixed_cidr"] = str(side.subnet)
+    if side.via is not None:
+        words["inhibit_ipv4"] = True
     policy = side.policy
     if policy is None:
         return {**words, "ip6tables" if six else "iptables": False}
@@ -68,8 +72,38 @@ def _side(family: int, side: Side) -> Words:
     return words
 
 
+def _gateway(side: Side) -> str | None:
+    if side.gateway is None and side.via is not None:
+        return f"{side.via}/{side.subnet.prefixlen}"
+    return str(side.gateway) if side.gateway else None
+
+
 def _mode(side: Side, policy: Policy) -> str:
-    return "isolated" if policy.internal and side.gateway is None else policy.mode
+    return "isolated" if policy.internal and side.gateway is None and side.via is None else policy.mode
+
+
+NETWORK_WORDS = ("bridge", "interface", "host_interface", "ipv4_address", "ipv6_address", "mac_address", "gw_priority")
+
+
+def endpoints(items: Sequence[Attachment], state: State) -> Iterator[Words]:
+    """Endpoints as items of ``endpoints``: one that lists its networks is one item."""
+    for _name, group in itertools.groupby(items, lambda item: item.name):
+        members = list(group)
+        told = [endpoint(member, state) for member in members]
+        is_listed = members[0].item is not None and members[0].item.is_listed
+        yield listed(told) if is_listed else told[0]
+
+
+def listed(told: Sequence[Words]) -> Words:
+    """The items of one endpoint's networks as one item with ``networks``."""
+    networks = [{name: words[name] for name in NETWORK_WORDS if name in words} for words in told]
+    return {**{name: value for name, value in told[0].items() if name not in NETWORK_WORDS}, "networks": networks}
+
+
+def each_network(words: Words) -> List[Words]:
+    """An item of ``endpoints`` as one item for each network that it is on."""
+    rest = {name: value for name, value in words.items() if name != "networks"}
+    return [{**rest, **network} for network in words.get("networks") or [{}]]
 
 
 def endpoint(item: Attachment, state: State) -> Words:
@@ -86,6 +120,7 @@ def endpoint(item: Attachment, state: State) -> Words:
         words.update(mac_address=peer.get("mac"), mtu=peer.get("mtu"))
         for family, ip in item.ips.items():
             words[f"ipv{family}_address"] = str(ip.ip)
+        words.update(gw_priority=item.gw_priority or None)
     return {name: value for name, value in words.items() if value is not None}
 
 
@@ -189,5 +224,11 @@ def _chosen(given: Sequence[Words] | None, found: Sequence[Words] | None, names:
     chosen = []
     for item in given:
         there = by_name.get(item["name"], {})
-        chosen.append({**item, **{name: there[name] for name in names if name in there}})
+        words = {**item, **{name: there[name] for name in names if name in there}}
+        if item.get("networks") and "networks" in there:
+            words["networks"] = [
+                {**network, **{name: found[name] for name in names if name in found}}
+                for network, found in zip(item["networks"], there["networks"])
+            ]
+        chosen.append(words)
     return chosen

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from typing import Dict, Iterator, List, Mapping, Sequence
 
 from .._model import Forwarding, UserRule, default_host_interface
 from .._state import HOST, Indexed, Key, State, select, short
 from . import attachments, files, networks
 from .attachments import Attachment, live_attachments
-from .describe import EVERYWHERE, Words, bridge, endpoint, forward, ports, published
+from .describe import EVERYWHERE, Words, bridge, endpoint, forward, listed, ports, published
 from .networks import Net
 from .policy import Backend, Binding, Rules
 
@@ -26,13 +27,42 @@ def host(live: State, backend: Backend) -> Words:
     named = [item for item in live_attachments(live, nets) if item.ips and (item.scope or "").startswith("/")]
     words: Words = {"ip_forward": _live_forward(live, backend), "user_rules": _live_user_rules(live, backend)}
     words["bridges"] = [_live_bridge(net, live, rules, backend) for net in nets.values()]
+    named = list(_by_namespace(named, live))
+    told = list(zip(named, _all_names(named, live, rules)))
     words["endpoints"] = [
-        {**_live_endpoint(item, live, rules), **told} for item, told in zip(named, _all_names(named, live, rules))
+        _several([{**_live_endpoint(item, live, rules), **names} for item, names in group])
+        for _scope, group in itertools.groupby(told, lambda pair: pair[0].scope)
     ]
     words["endpoints"] += _bare(named, live)
     words["ports"] = _other_ports(named, nets, rules)
     words["interfaces"] = _interfaces(live, nets)
     return words
+
+
+def _by_namespace(named: Sequence[Attachment], live: State) -> Iterator[Attachment]:
+    """The endpoints with those of one namespace together, the one that bears its name first, then by interface."""
+    by_scope: Dict[str, List[Attachment]] = {}
+    for item in named:
+        by_scope.setdefault(item.scope or "", []).append(item)
+    for scope, members in by_scope.items():
+        members = attachments.with_priorities(members, live)
+        first = default_host_interface(short(scope))
+        yield from sorted(members, key=lambda item: (item.veth != first, len(item.interface), item.interface))
+
+
+def _several(told: List[Words]) -> Words:
+    """The networks of one namespace as one endpoint, with what is known of each."""
+    words, is_several = (listed(told), True) if len(told) > 1 else (told[0], False)
+    words["name"] = words.pop("netns", words["name"]) if is_several else words["name"]
+    for index, network in enumerate(words.get("networks", [words])):
+        own = default_host_interface(words["name"], network["interface"] if index else None)
+        if network["host_interface"] == own:
+            del network["host_interface"]
+    for name in ("published_ports", "exposed_ports", "links") if is_several else ():
+        values = [value for item in told for value in item.get(name, ())]
+        words.update({name: values} if values else {})
+    gateways = [item["default_gateway"] for item in told if "default_gateway" in item]
+    return {**words, **({"default_gateway": gateways[0]} if gateways else {})}
 
 
 def _interfaces(live: State, nets: Mapping[str, Net]) -> List[Words]:
@@ -67,7 +97,7 @@ def _docker_nets(live: State, rules: Mapping[int, Rules]) -> Dict[str, Net]:
 
 def _live_bridge(net: Net, live: State, rules: Mapping[int, Rules], backend: Backend) -> Words:
     words = bridge(net, live)
-    words["iptables"] = net.name in rules[4].names
+    words["iptables"] = net.name in rules[4].names if 4 in net.sides else backend.has_base(live, 4)
     words["ip6tables"] = net.name in rules[6].names if 6 in net.sides else backend.has_base(live, 6)
     words.pop("mac_address", None)
     return words
@@ -77,8 +107,6 @@ def _live_endpoint(item: Attachment, live: State, rules: Mapping[int, Rules]) ->
     words = endpoint(item, live)
     if words.get("netns") == item.name:
         del words["netns"]
-    if item.veth == default_host_interface(item.name):
-        del words["host_interface"]
     bindings = [found for ip in item.ips.values() for found in rules[ip.version].bindings(str(ip.ip))]
     words.update(published(bindings, {str(ip.ip) for ip in item.ips.values()}))
     words.pop("mtu", None)
@@ -91,7 +119,7 @@ def _live_gateway(item: Attachment, live: State) -> Words:
     for key, value in select(live, "route", item.scope):
         side = item.network.sides.get(value["family"])
         is_own = key.name.startswith("default") and value["dev"] == item.interface and side is not None and value["via"]
-        if is_own and (side.gateway is None or value["via"] != str(side.gateway.ip)):  # type: ignore[union-attr]
+        if is_own and side is not None and value["via"] != str(networks.gateway_of(side)):
             return {"default_gateway": value["via"]}
     return {}
 

@@ -15,6 +15,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Tuple
 
 from .._state import HOST, Key, State, select
 from . import forwarding, networks, sysctl_files
+from .describe import Words, each_network
 from .doctor_modules import OS_RELEASE, missing_modules
 from .iptables import FAMILIES, USER_CHAIN
 from .policy import Backend, Rules
@@ -201,7 +202,7 @@ def _is_let_pass(case: Case, family: int, name: str) -> bool:
 
 
 def _squatters(case: Case) -> Iterator[str]:
-    names = {item.get(f"ipv{family}_address"): item["name"] for item in case.words["endpoints"] for family in (4, 6)}
+    names = {item.get(f"ipv{family}_address"): item["name"] for item in _networks(case) for family in (4, 6)}
     ports = Ports(case.live, [], (1, 0), set())
     for rules in case.rules.values():
         for binding in rules.all_bindings():
@@ -209,6 +210,10 @@ def _squatters(case: Case) -> Iterator[str]:
                 ports.note_squatters([binding], str(names.get(binding.ip, binding.ip)))
     for text in dict.fromkeys(ports.squatters):
         yield f"published port {text}, and gets none of the port's packets; stop it, or publish another port"
+
+
+def _networks(case: Case) -> List[Words]:
+    return [network for item in case.words["endpoints"] for network in each_network(item)]
 
 
 def _user_chain(case: Case) -> Iterator[str]:

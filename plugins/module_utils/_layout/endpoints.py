@@ -14,7 +14,7 @@ from .._state import HOST, NETNS_DIR, Key, State, short
 from .._values import Address, Interface
 from . import addresses
 from .attachments import Attachment, is_owned, joined_scope, live_ips, port_addresses, scope_of
-from .networks import Net, Side
+from .networks import Net, Side, gateway_of
 
 
 def wanted(wants: Sequence[Want], nets: Mapping[str, Net], live: State, gone: Container[str]) -> List[Attachment]:
@@ -53,7 +53,8 @@ def _plain(want: Want, nets: Mapping[str, Net], live: State) -> Attachment:
             f"{want.path}bridge", item.bridge, f"there is no such bridge; make it first (bridges: {known})"
         )
     _check_link(want, item, nets, live)
-    return Attachment(item.name, scope, item.interface, item.veth, net, {}, item, want.path, owned)
+    place = Attachment(item.name, scope, item.interface, item.veth, net, {}, item, want.path, owned)
+    return place._replace(gw_priority=item.gw_priority)
 
 
 def _check_link(want: Want, item: Endpoint, nets: Mapping[str, Net], live: State) -> None:
@@ -124,17 +125,32 @@ Taken = Dict[str, Dict[Address, str]]
 
 
 def _taken(plain: Sequence[Attachment], live: State, gone: Container[str]) -> Taken:
-    """Bridge -> address -> who has it: gateways and all ports of the bridge but the wanted endpoints' own."""
+    """Bridge -> address -> who has it: gateways, what is reserved, and all ports of the bridge but the wanted
+    endpoints' own."""
     own = {attachment.veth for attachment in plain if attachment.net}
     taken: Taken = {}
     for attachment in plain:
         net = attachment.net
         if net is not None and net.name not in taken:
-            taken[net.name] = {side.gateway.ip: f"bridge {net.name}" for side in net.sides.values() if side.gateway}
+            taken[net.name] = _reserved(net)
             for veth, ip in port_addresses(live, net.name):
                 if veth not in own and veth not in gone:
                     taken[net.name].setdefault(ip.ip, f"the endpoint at {veth}")
+    for attachment in plain:
+        gateway = attachment.item.default_gateway if attachment.item else None
+        if gateway is not None and attachment.net is not None:
+            taken[attachment.net.name].setdefault(gateway, f"the default_gateway of endpoint {attachment.name}")
     return taken
+
+
+def _reserved(net: Net) -> Dict[Address, str]:
+    found: Dict[Address, str] = {}
+    for side in net.sides.values():
+        gateway = gateway_of(side)
+        if gateway is not None:
+            found[gateway] = f"bridge {net.name}"
+        found.update(dict.fromkeys(side.reserved, f"reserved_addresses of bridge {net.name}"))
+    return found
 
 
 def _addressed(attachment: Attachment, taken: Taken, live: State, is_fixed: bool) -> Attachment:

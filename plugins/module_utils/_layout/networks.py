@@ -26,13 +26,18 @@ NETFILTER = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-c
 
 
 class Side(NamedTuple):
-    """One family of a network. ``gateway`` None: the bridge has no address; ``policy`` None: it has no rules."""
+    """One family of a network. ``gateway`` None: the bridge has no address; ``policy`` None: it has no rules.
+
+    ``via`` is where the endpoints' default route leads all the same, ``reserved`` what no endpoint gets by itself.
+    """
 
     family: int
     subnet: Network
     gateway: Union[Interface, None] = None
     span: Union[Network, None] = None
     policy: Union[Policy, None] = None
+    via: Union[Address, None] = None
+    reserved: Tuple[Address, ...] = ()
 
 
 class Net(NamedTuple):
@@ -80,9 +85,15 @@ def live_net(live: State, rules: Mapping[int, Rules], name: str) -> Net | None:
         found = rules[family].policy(name, str(gateway.network) if gateway else None, hairpin)
         subnet = gateway.network if gateway else ipaddress.ip_network(found.subnet) if found and found.subnet else None
         if subnet:
-            sides[family] = Side(family, subnet, gateway, None, found)
+            sides[family] = Side(family, subnet, gateway, None, found, _live_via(subnet, gateway, found))
     internal = any(side.policy and side.policy.internal for side in sides.values())
     return Net(name, sides, link["mtu"], hairpin, internal)
+
+
+def _live_via(subnet: Network, gateway: Interface | None, rules: Policy | None) -> Address | None:
+    """Where endpoints route through on a live bridge without an address: ``inhibit_ipv4`` leaves Docker's choice."""
+    is_inhibited = gateway is None and subnet.version == 4 and rules is not None and not rules.internal
+    return addresses.first_address(subnet) if is_inhibited else None
 
 
 def is_hairpin(live: State, rules: Mapping[int, Rules], name: str) -> bool:
@@ -104,12 +115,23 @@ def wanted_net(want: Want, live: State, rules: Mapping[int, Rules], others: List
     before = live_net(live, rules, bridge.name)
     taken = addresses.taken_subnets(live, bridge.name) + others
     choice = Choice(live, taken, others)
-    sides = {4: _side4(want, bridge, before, choice)}
+    sides = {4: _side4(want, bridge, before, choice)} if bridge.ipv4 else {}
     if bridge.ipv6:
         sides[6] = _side6(want, bridge, before, choice)
     asked = _uplink_mtu(live, bridge.name) if bridge.mtu == AUTO else bridge.mtu
+    _check_reserved(want, bridge, sides)
     mtu = (int(asked) if asked else None) or (before.mtu if before else None)
     return Net(bridge.name, sides, mtu, not bridge.userland_proxy, bridge.internal, bridge, choice.reason)
+
+
+def _check_reserved(want: Want, bridge: Bridge, sides: Mapping[int, Side]) -> None:
+    for index, address in enumerate(bridge.reserved_addresses):
+        path, side = f"{want.path}reserved_addresses[{index}]", sides.get(address.version)
+        if side is None or address not in side.subnet:
+            where = side.subnet if side else f"the bridge, which has no IPv{address.version}"
+            raise OptionError(path, str(address), f"not in {where}; an address of the subnet can be reserved")
+        if address == gateway_of(side):
+            raise OptionError(path, str(address), "the address of the bridge itself, which no endpoint gets anyway")
 
 
 def _uplink_mtu(live: State, name: str) -> int | None:
@@ -175,9 +197,13 @@ def _side(
     rules = policy(bridge, family, subnet)
     if gateway is None:
         gateway = ipaddress.ip_interface(f"{addresses.first_address(subnet)}/{subnet.prefixlen}")
-    is_filtered = bridge.iptables if family == 4 else bridge.iptables and bridge.ip6tables
-    own = None if rules.mode == "isolated" else gateway
-    return Side(family, subnet, own, span if span != subnet else None, rules if is_filtered else None)
+    is_filtered = bridge.iptables if family == 4 else bridge.ip6tables
+    is_inhibited = family == 4 and bridge.inhibit_ipv4
+    own = None if rules.mode == "isolated" or is_inhibited else gateway
+    via = gateway.ip if is_inhibited and rules.mode != "isolated" else None
+    reserved = tuple(address for address in bridge.reserved_addresses if address.version == family)
+    span = span if span != subnet else None
+    return Side(family, subnet, own, span, rules if is_filtered else None, via, reserved)
 
 
 def apply_net(net: Net, live: State, after: State) -> None:
@@ -262,5 +288,5 @@ def _is_of(key: Key, name: str) -> bool:
 
 
 def gateway_of(side: Side) -> Address | None:
-    """The address that endpoints route through; a network without an address on the bridge has none."""
-    return side.gateway.ip if side.gateway else None
+    """The address that endpoints route through; an isolated network has none."""
+    return side.gateway.ip if side.gateway else side.via

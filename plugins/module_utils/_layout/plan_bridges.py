@@ -26,6 +26,7 @@ def apply_bridges(table: Table) -> None:
     # Fixed subnets first: a pool subnet must not be one that a later item names.
     fixed = [want for want in present if _subnets_given(want)]
     taken: List[Taken] = [(net, _name(want)) for want in fixed for net in _subnets_given(want)]
+    taken += _without_address(table)
     for want in present:
         others = [(net, name) for net, name in taken if name != _name(want)]
         net = networks.wanted_net(want, _without_dropped(table), table.rules, others)
@@ -50,6 +51,13 @@ def _subnets_given(want: Want) -> List[Any]:
     item = want.bridge
     given = [item.bip.network if item.bip else item.fixed_cidr, item.bip6.network if item.bip6 else item.fixed_cidr_v6]
     return [net for net in given if net is not None]
+
+
+def _without_address(table: Table) -> List[Taken]:
+    """The subnets of live bridges that only rules tell of, for they have no address."""
+    named = {_name(want) for want in table.task.bridges}
+    live = [net for net in table.live_nets.values() if net.name not in named]
+    return [(side.subnet, net.name) for net in live for side in net.sides.values() if side.gateway is None]
 
 
 def _without_dropped(table: Table) -> State:

@@ -198,7 +198,7 @@ def _texts(table: Table, members: Sequence[Attachment], host: files.Resolver) ->
     lines = [
         files.link_line(ip, alias, _hostname_of(table, target), target)
         for target, alias in item.links
-        for ip in _ips_of(table, main, target)
+        for ip in _ips_of(table, members, target)
     ]
     names = files.Names(item.dns_servers, item.dns_search_domains, item.dns_opts)
     has_ipv6 = any(6 in member.ips for member in members)
@@ -220,13 +220,14 @@ def _host_gateway(table: Table, address: str) -> str:
     return str(side.gateway.ip)
 
 
-def _ips_of(table: Table, client: Attachment, name: str) -> List[str]:
-    """A link target's addresses on the client's network."""
+def _ips_of(table: Table, clients: Sequence[Attachment], name: str) -> List[str]:
+    """A link target's addresses on a network of the client's."""
+    bridges = [client.net.name for client in clients if client.net is not None]
     for attachment in known(table, name):
-        if client.net is not None and attachment.net is not None and attachment.net.name == client.net.name:
+        if attachment.net is not None and attachment.net.name in bridges:
             return [str(attachment.ips[family].ip) for family in sorted(attachment.ips)]
-    path, bridge = client.path, client.net.name if client.net else ""
-    raise OptionError(f"{path}links", name, f"there is no endpoint of this name on {bridge}; make it first")
+    where = " or ".join(bridges) or "no network"
+    raise OptionError(f"{clients[0].path}links", name, f"there is no endpoint of this name on {where}; make it first")
 
 
 def _hostname_of(table: Table, name: str) -> str:

@@ -170,9 +170,11 @@ def _publish(table: Table, jobs: Sequence[_Job], host: ports.Host) -> None:
         by_place.setdefault(job.place, []).append(job)
     live = {place: _current(table, members[0].target) for place, members in by_place.items()}
     stays = {place: _staying(members, live[place]) for place, members in by_place.items()}
-    for place, bindings in stays.items():
-        for binding in bindings:
-            host.take(binding, by_place[place][0].target.name)
+    # What an item keeps is not to be had for one that comes before it.
+    kept = {place: [b for b in live[place] if any(b in job.cover for job in by_place[place])] for place in by_place}
+    for place, members in by_place.items():
+        for binding in [*stays[place], *kept[place]]:
+            host.take(binding, members[0].target.name)
     chosen: Dict[Tuple[str, ...], List[Binding]] = {place: [] for place in by_place}
     for job in jobs:
         specs = _publishable(table, job.want, job.target, job.specs)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from .._errors import OptionError, PortTaken
 from .._model import Publish
@@ -40,6 +40,7 @@ class Host:
         self._holders: Dict[Tuple[str, int], List[Tuple[Binding, str]]] = {}
         self._listeners = _listeners(live)
         self.squatters: List[str] = []
+        self._lowest: Dict[Tuple[Tuple[str, str | None, int], ...], int] = {}
         for binding, holder in bindings:
             self.take(binding, holder)
 
@@ -77,17 +78,14 @@ class Host:
         """Whether all of these could be published."""
         return not any(self.holder(binding) or self.listener(binding) for binding in bindings)
 
-    def candidates(self, protocol: str, host_ip: str | None) -> Iterable[int]:
-        """Ephemeral ports in Docker's order: upward from the highest that is published, then from the start."""
+    def candidates(self, bindings: Sequence[Binding]) -> Iterator[int]:
+        """Ephemeral ports for what is published so, the lowest first; what was not free before in this plan is not
+        tried again."""
         low, high = self._span
-        used = [
-            port
-            for (proto, port), holders in self._holders.items()
-            if proto == protocol and low <= port <= high and any(other.host_ip == host_ip for other, _holder in holders)
-        ]
-        start = max(used) + 1 if used else low
-        for port in [*range(start, high + 1), *range(low, min(start, high + 1))]:
+        place = tuple((binding.protocol, binding.host_ip, _family(binding)) for binding in bindings)
+        for port in range(self._lowest.get(place, low), high + 1):
             if port not in self._reserved:
+                self._lowest[place] = port
                 yield port
 
 
@@ -234,7 +232,7 @@ def _choose(spec: PortSpec, binder: Binder, name: str, path: str, host: Host, li
             return at(port)
     if low == high:
         return _fixed(spec, at(low), path, host, live)
-    candidates = range(low, high + 1) if spec.host_ports else host.candidates(spec.protocol, at(low)[0].host_ip)
+    candidates = range(low, high + 1) if spec.host_ports else host.candidates(at(low))
     for port in candidates:
         if host.is_free(at(port)):
             return at(port)

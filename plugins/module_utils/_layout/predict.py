@@ -12,7 +12,7 @@ from typing import Sequence
 
 from .._model import Task
 from .._state import HOST, Indexed, State, select
-from . import forwarding, networks, orphans, plan_bridges, plan_endpoints, plan_ports, purge, zones
+from . import connections, forwarding, networks, orphans, plan_bridges, plan_endpoints, plan_ports, purge, zones
 from .policy import Backend, Ruling
 from .table import Prediction, Table, there
 
@@ -28,7 +28,8 @@ def predict(task: Task, live: State, backend: Backend, filtered: Sequence[int]) 
     table.result = Prediction(backend.start(live))
     table.rulings = {family: Ruling(family) for family in (4, 6)}
     _live_nets(table)
-    table.task = purge.completed(task, live, table.rules, table.live_nets)
+    task = purge.completed(task, live, table.rules, table.live_nets)
+    table.task = connections.completed(task, table.there, table.rules)
     if table.task.forwarding is not None:
         table.result.warnings += forwarding.apply_forwarding(
             table.task.forwarding, live, table.result.after, backend, table.filtered, _has_ipv6(table)

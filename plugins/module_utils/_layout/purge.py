@@ -91,7 +91,8 @@ def _ports(task: Task, live: State, rules: Mapping[int, Rules], nets: Mapping[st
     listed = {want.item.endpoint for want in task.ports if isinstance(want.item, Publish)}
     ips = {str(want.item.container_ip) for want in task.ports if isinstance(want.item, Publish)}
     for item in attachments.live_attachments(live, nets):
-        if item.name in listed or item.veth in {default_host_interface(name or "") for name in listed}:
+        names = {item.name, short(item.scope or "")}
+        if names & listed or item.veth in {default_host_interface(name or "") for name in listed}:
             ips.update(str(ip.ip) for ip in item.ips.values())
     found = []
     for family in rules:

@@ -277,7 +277,8 @@ def _policy(rules: Rules, bridge: str, subnet: str | None, is_hairpin: bool) -> 
     internal = by_kind.get("egress") or by_kind.get("ingress")
     if not internal and "drop" not in by_kind and "jump" not in by_kind:
         return None
-    subnet = subnet or (internal.data["subnet"] if internal else None)
+    told = internal or by_kind.get("masq")
+    subnet = subnet or (told.data["subnet"] if told else None)
     nat = by_kind.get("masq") or by_kind.get("local")
     is_isolated = "icc" in by_kind and by_kind["icc"].data["verdict"] == "DROP"
     return Policy(

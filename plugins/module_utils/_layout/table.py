@@ -57,10 +57,13 @@ class Table:
 
 def there(live: State, nets: Dict[str, Net]) -> Dict[str, List[Attachment]]:
     """The endpoints that are on the host, by namespace and by host end."""
-    found: Dict[str, List[Attachment]] = {}
+    by_scope: Dict[str, List[Attachment]] = {}
     for attachment in attachments.live_attachments(live, nets):
-        for place in (attachment.scope or "", attachment.veth):
-            found.setdefault(place, []).append(attachment)
+        by_scope.setdefault(attachment.scope or "", []).append(attachment)
+    found = {scope: attachments.with_priorities(members, live) for scope, members in by_scope.items()}
+    for members in list(found.values()):
+        for attachment in members:
+            found.setdefault(attachment.veth, []).append(attachment)
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import AbstractSet, Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Tuple
 
 from .reach import Reach, Traffic, reach, traffic
 
@@ -192,12 +192,24 @@ def _forwarding(info: Words) -> str:
 
 
 def _networks(info: Words) -> List[Network]:
-    endpoints = [_endpoint(item) for item in info.get("endpoints", ())]
+    internal = {bridge["name"] for bridge in info.get("bridges", ()) if bridge.get("internal")}
+    endpoints = [_endpoint(item) for words in info.get("endpoints", ()) for item in _each_network(words, internal)]
     endpoints += [_nameless(item) for item in info.get("ports", ())]
     return [
         _network(bridge, tuple(item for item in endpoints if item.bridge == bridge["name"]))
         for bridge in info.get("bridges", ())
     ]
+
+
+def _each_network(words: Words, internal: AbstractSet[str]) -> List[Words]:
+    """An endpoint as one item for each of its networks; the gateway network's, which is the first, has the ports."""
+
+    def order(network: Words) -> Tuple[bool, int, str]:
+        return network["bridge"] in internal, -network.get("gw_priority", 0), network["bridge"]
+
+    networks = sorted(words.get("networks", ()), key=order)
+    bare = {"name": words["name"], "netns": words.get("netns")}
+    return [{**(bare if index else words), **network} for index, network in enumerate(networks)] or [words]
 
 
 def _endpoint(item: Words) -> Endpoint:
