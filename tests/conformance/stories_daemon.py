@@ -251,9 +251,9 @@ def _13d_bridge_none(tell: Teller) -> None:
 
 @story("15-iptables-false")
 def _15_iptables_false(tell: Teller) -> None:
-    tell.daemon(iptables=False, forward={"forward_policy": "keep", "persist": False})
+    tell.daemon(iptables=False)
     tell.same("01", links=False)
-    tell.daemon(iptables=False, ip6tables=False, forward={"forward_policy": "keep", "persist": False})
+    tell.daemon(iptables=False, ip6tables=False)
     tell.same("03", rules=False)
     assert capture.rules(tell.host.save()) == {}
     tell.run("c1")

@@ -317,7 +317,8 @@ def test_the_file_that_remembers_forwarding(text: str) -> None:
     file = Key("file", HOST, "/etc/sysctl.d/99-hostnet-docker.conf")
     live = {file: text, Key("sysctl", HOST, "net/ipv4/ip_forward"): "1", Key("policy", "ip/filter", "FORWARD"): "DROP"}
     after = dict(live)
-    forwarding.apply_forwarding(Want(Forwarding(), "", False), live, after, ruleset.BACKEND, (4, 6), False)
+    want = Want(Forwarding(), "", False)
+    forwarding.apply_forwarding(want, live, after, ruleset.BACKEND, filtered=(4, 6), ruled=(4, 6), has_ipv6=False)
     assert set(after) <= set(live)
     assert all(value in ("0", "1", "ACCEPT", "DROP", text) for value in after.values())
 

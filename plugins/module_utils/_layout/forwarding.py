@@ -27,11 +27,13 @@ def is_on(state: State, family: int) -> bool:
 
 
 def apply_forwarding(
-    want: Want, live: State, after: State, backend: Backend, filtered: Container[int], has_ipv6: bool
+    want: Want, live: State, after: State, backend: Backend, filtered: Container[int], ruled: Container[int], has_ipv6: bool
 ) -> List[str]:
     """Enter forwarding into ``after``; absent is off, with policy ACCEPT and without the file. Returns warnings.
 
     :param filtered: the families whose rules can be written
+    :param ruled: the families in which bridges have rules; policy ``auto`` leaves the others alone, as a daemon with
+        ``iptables: false`` does
     :param has_ipv6: whether a bridge has IPv6, which is what IPv6 forwarding depends on where it is not given
     """
     item = want.forward
@@ -49,7 +51,7 @@ def apply_forwarding(
         # At boot it is sysctl that switches forwarding on, by the file of the run that did so first.
         is_turned_on = is_wanted and (not is_on(live, family) or (item.at_boot and str(policy) in memory))
         _switch(family, "01"[is_wanted], live, after)
-        on_auto = backend.auto_policy if is_turned_on else None
+        on_auto = backend.auto_policy if is_turned_on and family in ruled else None
         target = {"drop": "DROP", "accept": "ACCEPT", "auto": on_auto}.get(item.forward_policy)
         if target is not None and family in filtered:
             memory.setdefault(str(policy), live.get(policy, "ACCEPT"))

@@ -8,7 +8,7 @@ One pass in Docker's order: forwarding, bridges, endpoints, ports, rules; nothin
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Sequence, Set
 
 from .._model import Task
 from .._state import HOST, Indexed, State, select
@@ -32,7 +32,7 @@ def predict(task: Task, live: State, backend: Backend, filtered: Sequence[int]) 
     table.task = connections.completed(task, table.there, table.rules)
     if table.task.forwarding is not None:
         table.result.warnings += forwarding.apply_forwarding(
-            table.task.forwarding, live, table.result.after, backend, table.filtered, _has_ipv6(table)
+            table.task.forwarding, live, table.result.after, backend, table.filtered, _ruled(table), _has_ipv6(table)
         )
         for ruling in table.rulings.values():
             ruling.keep = forwarding.kept(table.task.forwarding)
@@ -53,6 +53,20 @@ def _has_ipv6(table: Table) -> bool:
     there = {name for name, net in table.live_nets.items() if 6 in net.sides} | set(table.rules[6].names)
     is_going = table.task.forwarding is not None and not table.task.forwarding.present
     return any(wanted.values()) or bool(there if is_going else there - set(wanted))
+
+
+def _ruled(table: Table) -> Set[int]:
+    """The families in which a bridge has rules, and those without a bridge that could have any."""
+    wanted = [want.bridge for want in table.task.bridges if want.present]
+    others = set(table.live_nets) - {want.bridge.name for want in table.task.bridges}
+    ruled = {
+        4: {bridge.name: bridge.iptables for bridge in wanted if bridge.ipv4},
+        6: {bridge.name: bridge.ip6tables for bridge in wanted if bridge.ipv6},
+    }
+    for family, bridges in ruled.items():
+        names = {name for name in others if family in table.live_nets[name].sides}
+        bridges.update((name, name in table.rules[family].names) for name in names)
+    return {family for family, bridges in ruled.items() if any(bridges.values()) or not bridges}
 
 
 def _live_nets(table: Table) -> None:
