@@ -27,7 +27,13 @@ def is_on(state: State, family: int) -> bool:
 
 
 def apply_forwarding(
-    want: Want, live: State, after: State, backend: Backend, filtered: Container[int], ruled: Container[int], has_ipv6: bool
+    want: Want,
+    live: State,
+    after: State,
+    backend: Backend,
+    filtered: Container[int],
+    ruled: Container[int],
+    has_ipv6: bool,
 ) -> List[str]:
     """Enter forwarding into ``after``; absent is off, with policy ACCEPT and without the file. Returns warnings.
 
