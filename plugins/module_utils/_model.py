@@ -220,6 +220,12 @@ def default_host_interface(name: str, interface: Union[str, None] = None) -> str
     return "veth" + hashlib.sha256(seed.encode()).hexdigest()[:7]
 
 
+def gateway_order(is_internal: bool, gw_priority: int, bridge: str) -> Tuple[bool, int, str]:
+    """Docker's choice of the network that gets the default route and the ports, the least: not internal first, then by
+    priority, the highest first, then by name."""
+    return (is_internal, -gw_priority, bridge)
+
+
 def stable_mac(*parts: str) -> str:
     """A unicast, locally administered MAC (Docker sets those two bits of six random bytes).
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from . import _values as values
 from ._errors import OptionError
 from ._model import Bridge, Forwarding, Task, UserRule, Want
-from ._options_endpoints import Params, check_unique, endpoint_ports, endpoints, ports
+from ._options_endpoints import Params, check_unique, endpoint_ports, endpoints, parser, ports
 from ._specs import Spec
 
 
@@ -43,9 +43,7 @@ def bridges(entries: Sequence[Tuple[str, Params]]) -> Tuple[Want, ...]:
 
 
 def _bridge(path: str, params: Params) -> Bridge:
-    def parsed(name: str, parse: Any, *args: Any) -> Any:
-        return None if params.get(name) in (None, "") else parse(f"{path}{name}", params[name], *args)
-
+    parsed = parser(path, params)
     bridge = Bridge(
         name=values.bridge_name(f"{path}name", params["name"]),
         bip=parsed("bip", values.gateway_address, 4),
@@ -90,6 +88,8 @@ _PLAIN = (
 def _check_bridge(path: str, bridge: Bridge) -> None:
     if not bridge.ipv4:
         _check_without_ipv4(path, bridge)
+    if bridge.inhibit_ipv4 and not bridge.create:
+        raise OptionError(f"{path}inhibit_ipv4", True, "conflicts with create: false, which leaves addresses alone")
     for name in ("bip6", "fixed_cidr_v6"):
         if getattr(bridge, name) is not None and not bridge.ipv6:
             raise OptionError(f"{path}{name}", str(getattr(bridge, name)), "it needs ipv6: true")
@@ -158,9 +158,7 @@ def user_rules(entries: Sequence[Params] | None) -> Tuple[UserRule, ...] | None:
 
 
 def _user_rule(path: str, params: Params) -> UserRule:
-    def parsed(name: str, parse: Any) -> Any:
-        return None if params.get(name) in (None, "") else parse(f"{path}{name}", params[name])
-
+    parsed = parser(path, params)
     rule = UserRule(
         name=values.rule_name(f"{path}name", params["name"]),
         action=params["action"],

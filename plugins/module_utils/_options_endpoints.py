@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 from . import _values as values
 from ._errors import OptionError
@@ -24,10 +24,17 @@ def endpoints(entries: Sequence[Tuple[str, Params]]) -> Tuple[Want, ...]:
     return tuple(want for several in listed for want in several)
 
 
-def _endpoint(path: str, params: Params) -> Endpoint:
-    def parsed(name: str, parse: Any, *args: Any) -> Any:
+def parser(path: str, params: Params) -> Callable[..., Any]:
+    """How an option is parsed that may be left out: None then, or if it is empty."""
+
+    def parsed(name: str, parse: Callable[..., Any], *args: Any) -> Any:
         return None if params.get(name) in (None, "") else parse(f"{path}{name}", params[name], *args)
 
+    return parsed
+
+
+def _endpoint(path: str, params: Params) -> Endpoint:
+    parsed = parser(path, params)
     if not params.get("name"):
         raise OptionError(f"{path}name", params.get("name"), "an endpoint needs a name")
     gateway = params.get("default_gateway")
@@ -53,10 +60,7 @@ def _endpoint(path: str, params: Params) -> Endpoint:
 
 def _on_network(path: str, params: Params) -> Dict[str, Any]:
     """What an endpoint is on one network, from its own options or from an item of its ``networks``."""
-
-    def parsed(name: str, parse: Any, *args: Any) -> Any:
-        return None if params.get(name) in (None, "") else parse(f"{path}{name}", params[name], *args)
-
+    parsed = parser(path, params)
     if params["interface"] == "lo":
         raise OptionError(f"{path}interface", "lo", "every namespace has one already; choose another name")
     return {

@@ -264,6 +264,19 @@ def test_network_modes(host: lab.Host) -> None:
     assert not list(Path("/etc/netns").iterdir())
 
 
+@pytest.mark.parametrize("mode", ["host", "none"])
+def test_an_endpoint_leaves_its_network(host: lab.Host, mode: str) -> None:
+    """Its pair and the rules of its ports go, with mode host its namespace too; the next run has nothing to do."""
+    web = {"name": "web", "published_ports": ["8080:80"]}
+    host.run("host_network", bridges=[{"name": "docker0"}], endpoints=[web])
+    asked: Options = {"name": "web", "network_mode": mode}
+    foreseen = host.run("veth_endpoint", check=True, **asked)["changes"]
+    assert host.run("veth_endpoint", **asked)["changes"] == foreseen
+    assert "172.17.0.2" not in host.save() and "master docker0" not in host.sh("ip link")
+    assert Path("/run/netns/web").exists() == Path("/etc/netns/web").exists() == (mode == "none")
+    assert not host.run("veth_endpoint", **asked)["changed"]
+
+
 @pytest.mark.parametrize("names", [("web", "side", "aside"), ("a", "b", "c"), ("c", "b", "a")], ids="/".join)
 def test_shared_namespaces(host: lab.Host, names: Tuple[str, str, str]) -> None:
     """Whatever the order of names and items: one namespace, nothing more to do, and told such that it stays."""

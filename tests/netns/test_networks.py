@@ -122,6 +122,20 @@ def test_described_and_fed_back(host: lab.Host) -> None:
     assert host.run("host_network", purge=True, **told)["changes"] == []
 
 
+def test_gateway_of_each_family(host: lab.Host) -> None:
+    """Where the network with priority has no IPv6, another one has IPv6's default route, and both are described."""
+    dual = {"name": "aa", "bip": "10.1.0.1/24", "ipv6": True, "bip6": "fd00:1::1/64"}
+    nets = [dual, {"name": "zz", "bip": "10.2.0.1/24"}]
+    host.run("host_network", ip_forward={}, bridges=nets, endpoints=_web("aa", {"bridge": "zz", "gw_priority": 1}))
+    assert _route("web") == "default via 10.2.0.1 dev eth1"
+    assert "default via fd00:1::1 dev eth0" in lab.sh("web", "ip -6 route")
+    words = host.run("host_network_info")
+    told = {name: words[name] for name in ("ip_forward", "bridges", "endpoints", "ports")}
+    assert host.run("host_network", purge=True, **told)["changes"] == []
+    assert not host.run("port_publish", endpoint="web", published_ports=["8080:80"])["changed"]
+    assert _route("web") == "default via 10.2.0.1 dev eth1"
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -198,6 +212,7 @@ def test_network_of_ipv6_alone(host: lab.Host) -> None:
         ({"ipv4": False}, "ipv4: False: IPv4 or IPv6 must be on"),
         ({"ipv4": False, "ipv6": True, "bip": "10.0.0.1/24"}, "bip: '10.0.0.1/24': it needs ipv4: true"),
         ({"ipv4": False, "ipv6": True, "inhibit_ipv4": True}, "inhibit_ipv4: 'True': it needs ipv4: true"),
+        ({"inhibit_ipv4": True, "create": False}, "inhibit_ipv4: True: conflicts with create: false"),
         ({"reserved_addresses": ["10.9.0.1"]}, "reserved_addresses[0]: '10.9.0.1': not in 172.17.0.0/16"),
         ({"reserved_addresses": ["fd00::9"]}, "reserved_addresses[0]: 'fd00::9': not in the bridge, which has no IPv6"),
         (

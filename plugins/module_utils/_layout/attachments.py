@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union, cast
 
+from .. import _model
 from .._model import CONTAINER_FILES, Endpoint, default_host_interface
 from .._state import HOST, NETNS_DIR, NETNS_FILES, Key, State, select, short
 from .._values import Interface, parsed_interface
@@ -52,8 +53,11 @@ class Attachment(NamedTuple):
 
 def scope_of(item: Endpoint) -> str | None:
     """The path of an endpoint's namespace; None is the host's own."""
-    if item.network_mode == "host":
-        return None
+    return None if item.network_mode == "host" else own_scope(item)
+
+
+def own_scope(item: Endpoint) -> str:
+    """The path of the namespace that an endpoint has of its own; one that is the host's now may have had it before."""
     name = item.netns or item.name
     if name.startswith("pid:"):
         return f"/proc/{name[4:]}/ns/net"
@@ -96,22 +100,26 @@ def is_owned(item: Endpoint, scope: str, live: State) -> bool:
 
 
 def gateway_order(attachment: Attachment) -> Tuple[bool, int, str]:
-    """Docker's choice of the network that gets the default route and the ports: not internal first, then by priority,
-    the highest first, then by name."""
-    return (attachment.network.internal, -attachment.gw_priority, attachment.network.name)
+    """Where an endpoint stands among those of its namespace; the first has the default route and the ports."""
+    return _model.gateway_order(attachment.network.internal, attachment.gw_priority, attachment.network.name)
 
 
 def with_priorities(found: Sequence[Attachment], live: State) -> List[Attachment]:
-    """The endpoints of one namespace; the one that has the default route against the order of names was told to."""
-    devices = [
-        value["dev"]
-        for key, value in select(live, "route", found[0].scope or "")
-        if len(found) > 1 and key.name.startswith("default")
-    ]
-    first = min(found, key=gateway_order).interface
-    if not devices or first in devices:
-        return list(found)
-    return [item._replace(gw_priority=int(item.interface in devices)) for item in found]
+    """The endpoints of one namespace; one that has a default route against the order of names was told to.
+
+    IPv4 comes last, for one priority counts for both families and IPv4's route is where the ports are.
+    """
+    result = list(found)
+    for family, default in ((6, "default6"), (4, "default")):
+        candidates = [item for item in result if family in item.ips]
+        if len(candidates) < 2:
+            continue
+        routes = select(live, "route", found[0].scope or "")
+        devices = {value["dev"] for key, value in routes if key.name.split(" ")[0] == default}
+        if devices and min(candidates, key=gateway_order).interface not in devices:
+            highest = 1 + max(item.gw_priority for item in candidates)
+            result = [item._replace(gw_priority=highest) if item.interface in devices else item for item in result]
+    return result
 
 
 def port_addresses(live: State, bridge: str) -> Iterator[Tuple[str, Interface]]:

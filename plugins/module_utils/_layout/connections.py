@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import AbstractSet, List, Mapping, Sequence
 
 from .._model import Endpoint, Task, Want, default_host_interface
-from .attachments import Attachment, scope_of
+from .attachments import Attachment, own_scope, scope_of
 from .policy import Rules
 
 
@@ -21,12 +21,15 @@ def completed(task: Task, there: Mapping[str, Sequence[Attachment]], rules: Mapp
     dockers = {name for family in rules for name in rules[family].names}
     gone: List[Want] = []
     for want in task.endpoints:
-        item, scope = want.endpoint, scope_of(want.endpoint) or ""
+        item = want.endpoint
+        scope, count = own_scope(item), len(gone)
         for other in there.get(scope, ()):
             if (scope, other.interface) not in claimed and _is_of(item, other, dockers):
                 claimed.add((scope, other.interface))
                 former = Endpoint(item.name, netns=item.netns, interface=other.interface, host_interface=other.veth)
                 gone.append(Want(former, want.path, False))
+        if item.network_mode == "host" and want.present and len(gone) == count:
+            gone.append(Want(Endpoint(item.name, netns=item.netns), want.path, False))
     return task._replace(endpoints=(*task.endpoints, *gone))
 
 

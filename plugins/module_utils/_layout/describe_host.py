@@ -30,7 +30,7 @@ def host(live: State, backend: Backend) -> Words:
     named = list(_by_namespace(named, live))
     told = list(zip(named, _all_names(named, live, rules)))
     words["endpoints"] = [
-        _several([{**_live_endpoint(item, live, rules), **names} for item, names in group])
+        _of_namespace([{**_live_endpoint(item, live, rules), **names} for item, names in group])
         for _scope, group in itertools.groupby(told, lambda pair: pair[0].scope)
     ]
     words["endpoints"] += _bare(named, live)
@@ -50,15 +50,20 @@ def _by_namespace(named: Sequence[Attachment], live: State) -> Iterator[Attachme
         yield from sorted(members, key=lambda item: (item.veth != first, len(item.interface), item.interface))
 
 
-def _several(told: List[Words]) -> Words:
-    """The networks of one namespace as one endpoint, with what is known of each."""
-    words, is_several = (listed(told), True) if len(told) > 1 else (told[0], False)
-    words["name"] = words.pop("netns", words["name"]) if is_several else words["name"]
+def _of_namespace(told: List[Words]) -> Words:
+    """The endpoint of one namespace, from what is told of each of its networks; default host ends are left out."""
+    words = _several(told) if len(told) > 1 else told[0]
     for index, network in enumerate(words.get("networks", [words])):
         own = default_host_interface(words["name"], network["interface"] if index else None)
         if network["host_interface"] == own:
             del network["host_interface"]
-    for name in ("published_ports", "exposed_ports", "links") if is_several else ():
+    return words
+
+
+def _several(told: List[Words]) -> Words:
+    words = listed(told)
+    words["name"] = words.pop("netns", words["name"])
+    for name in ("published_ports", "exposed_ports", "links"):
         values = [value for item in told for value in item.get(name, ())]
         words.update({name: values} if values else {})
     gateways = [item["default_gateway"] for item in told if "default_gateway" in item]

@@ -53,8 +53,8 @@ def _plain(want: Want, nets: Mapping[str, Net], live: State) -> Attachment:
             f"{want.path}bridge", item.bridge, f"there is no such bridge; make it first (bridges: {known})"
         )
     _check_link(want, item, nets, live)
-    place = Attachment(item.name, scope, item.interface, item.veth, net, {}, item, want.path, owned)
-    return place._replace(gw_priority=item.gw_priority)
+    place = (item.name, scope, item.interface, item.veth, net)
+    return Attachment(*place, item=item, path=want.path, is_owned=owned, gw_priority=item.gw_priority)
 
 
 def _check_link(want: Want, item: Endpoint, nets: Mapping[str, Net], live: State) -> None:

@@ -70,8 +70,8 @@ def everything(live: State, sandboxes: Sequence[str]) -> Needs:
 
 
 def _scopes(task: Task, items: Sequence[Endpoint], live: State) -> List[str]:
-    wanted = [attachments.scope_of(item) for item in items if attachments.joined_scope(item) is None]
-    wanted += [attachments.scope_of(item) for item in items if attachments.joined_scope(item) is not None]
+    wanted = [attachments.own_scope(item) for item in items if attachments.joined_scope(item) is None]
+    wanted += [attachments.own_scope(item) for item in items if attachments.joined_scope(item) is not None]
     wanted += [f"{NETNS_DIR}/{want.item.endpoint}" for want in task.ports if isinstance(want.item, Publish)]
     wanted += [f"{NETNS_DIR}/{name}" for item in items for name, _alias in item.links]
     if "endpoints" in task.purge or "ports" in task.purge or _gives_back(task):
@@ -147,7 +147,7 @@ def _files(task: Task, items: Sequence[Endpoint], scopes: Sequence[str]) -> List
     paths: List[str] = []
     if needs_devices(task):
         paths += [subnets.MACHINE_ID, sandboxes.GROUP_MAP, files.HOST_RESOLV_CONF, files.RESOLVED_RESOLV_CONF]
-    named = [*(attachments.scope_of(item) or "" for item in items), *scopes]
+    named = [*(attachments.own_scope(item) for item in items), *scopes]
     named += [attachments.joined_scope(item) or "" for item in items]
     for scope in dict.fromkeys(named):
         if scope.startswith(f"{NETNS_DIR}/"):

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, Mapping
 import jinja2
 from markupsafe import Markup
 
-from . import topology, view
+from . import model, topology, view
 from .drawing import svg
 
 _HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def render(found: Iterable[Mapping[str, Any]], title: str, made: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, is_foreign=view.is_foreign)
+    environment.filters.update(number=number, is_foreign=model.is_foreign)
     environment.globals.update(picture=picture, most_open=MOST_OPEN)
     style = Markup((_HERE / "page.css").read_text(encoding="utf-8"))
     return environment.get_template("page.html.j2").render(hosts=view.hosts(found), title=title, made=made, style=style)
@@ -55,7 +55,7 @@ def summary(found: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
     return {**named, **counts}
 
 
-def picture(host: view.Host) -> Markup:
+def picture(host: model.Host) -> Markup:
     """The host's topology as an ``svg`` element."""
     return Markup(svg(topology.graph(host), f"Topology of {host.name}"))
 

@@ -12,7 +12,7 @@ from html import escape
 from typing import Iterable, Iterator, List, Tuple
 
 from .drawing import PAINTS
-from .view import Endpoint, Host, Network, Port
+from .model import Endpoint, Host, Network, Port
 
 # More endpoints than this on one network are drawn as a table in place of a node each.
 MOST_NODES = 12
