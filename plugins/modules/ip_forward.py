@@ -37,8 +37,8 @@ options:
     description:
       - >-
         The policy of chain FORWARD. V(auto) is Docker's rule, DROP only if this run switches
-        forwarding on, and not where no bridge has rules (O(bridges[].iptables=false));
-        V(keep) leaves it alone.
+        forwarding on, and not where no bridge has rules, as under a daemon with C(iptables:
+        false); V(keep) leaves it alone.
     type: str
     choices:
       - auto
