@@ -131,23 +131,22 @@ class Site:
     def read(self) -> State:
         return self.inside(lambda: self.store().read(BOTH))
 
-    def apply(self, changes: Sequence[Change], done: List[Change] | None = None) -> List[Change]:
-        """Write, and return what ``done`` was told; the python-iptables store must not have left it to the tools."""
-        done, note = self.apply_anyway(changes, done)
-        assert not note
-        return done
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Write; the python-iptables store must not have left it to the tools."""
+        assert not self.apply_anyway(changes)
 
-    def apply_anyway(self, changes: Sequence[Change], done: List[Change] | None = None) -> Tuple[List[Change], str]:
-        """Write, and return what ``done`` was told, and why the tools did it where the library should have."""
-        done = [] if done is None else done
+    def apply_anyway(self, changes: Sequence[Change]) -> str:
+        """Write, and return why the tools did it where the library should have."""
         store = self.inside(self.store)
-        self.inside(lambda: store.apply(changes, done.append))
-        return done, getattr(store, "note", "")
+        self.inside(lambda: store.apply(changes))
+        return str(getattr(store, "note", ""))
 
     def converge(self, wanted: State) -> List[Change]:
-        """Write what differs from ``wanted``, all the rest stays."""
+        """Write what differs from ``wanted``, all the rest stays; returns the changes."""
         live = self.read()
-        return self.apply(_plan.diff(live, {**live, **wanted}))
+        changes = _plan.diff(live, {**live, **wanted})
+        self.apply(changes)
+        return changes
 
     def counted(self) -> str:
         """Both families' rules with their counters; a policy's are left out, the kernel itself sends packets."""

@@ -21,7 +21,7 @@ from ._model import Task
 from ._plan import ApplyError, Change
 from ._rules import Counts
 from ._state import State
-from ._undo import undone
+from ._undo import roll_back
 
 # What another program may have made or taken away between our read and our write.
 _RACES = (errno.EEXIST, errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.ENOTUNIQ)
@@ -121,27 +121,47 @@ def _once(task: Task, backend: str, is_dry_run: bool) -> Outcome:
         if task.confirm_timeout:
             watchdog.start(task.confirm_timeout, lambda: _take_back(task, host, outcome))
             outcome = outcome._replace(confirm="pending")
-        _apply(changes, host)
+        _apply(task, host, changes)
         _forget_connections(prediction)
         _forget_neighbours(prediction, changes)
         return outcome
 
 
-def _apply(changes: List[Change], host: Host) -> None:
+def _apply(task: Task, host: Host, changes: List[Change]) -> None:
+    """Write the changes; if that fails, take back what was done. An interruption is passed on when all is undone."""
     try:
         _plan.apply(changes, host.stores())
-    except ApplyError as error:
-        if not error.left:  # else the process that waits tries once more
-            watchdog.hold_off()
+    except HostnetError as failure:
+        raise _undone(task, host, changes, failure) from failure
+    except Exception as problem:  # not foreseen, but no reason to leave the host half done
+        unforeseen = KernelError("apply", text=f"{type(problem).__name__}: {problem}")
+        raise _undone(task, host, changes, unforeseen) from problem
+    except BaseException:
+        _roll_back(task, host, changes)
         raise
 
 
+def _undone(task: Task, host: Host, changes: List[Change], failure: HostnetError) -> ApplyError:
+    error = ApplyError(failure, *_roll_back(task, host, changes))
+    if not error.left:  # else the process that waits tries once more
+        watchdog.hold_off()
+    return error
+
+
+def _roll_back(task: Task, host: Host, changes: List[Change]) -> Tuple[int, List[str]]:
+    return roll_back(changes, lambda: _read(host, task), host.stores())
+
+
 def _take_back(task: Task, former: Host, outcome: Outcome) -> None:
-    """Undo a run's changes some time later, in another process: nothing of the run's conversations is used."""
+    """Undo a run's changes some time later, in another process: nothing of the run's conversations is used.
+
+    :raises KernelError: changes are left
+    """
     with Host() as host:
         host.firewall, host.former = former.firewall, former.former
-        live = _read(host, task)
-        _plan.apply(_plan.diff(live, undone(live, outcome.changes)), host.stores())
+        _count, left = _roll_back(task, host, outcome.changes)
+        if left:
+            raise KernelError("undo", text="; ".join(left))
         _forget_connections(outcome.prediction)
 
 

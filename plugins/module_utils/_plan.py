@@ -1,7 +1,7 @@
 # Copyright (c) hostnet.docker contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Change, Plan, diff, order and undo. Must not know: Ansible, Docker, how the kernel is written.
+"""Change, diff, order, apply. Must not know: Ansible, Docker, how the kernel is written.
 
 Order is safety: what carries traffic goes first when it is deleted and last when it is created,
 so rules that drop stand before anything they protect comes up, and every prefix of a plan is closed.
@@ -48,24 +48,21 @@ class Change(NamedTuple):
 
 
 class Store(NamedTuple):
-    """A writer: the kinds it takes and a function that applies changes in order.
-
-    ``apply(changes, done)`` calls ``done(change)`` after each change that took effect.
-    """
+    """A writer: the kinds it takes and a function that writes changes in their order."""
 
     kinds: Tuple[str, ...]
-    apply: Callable[[Sequence[Change], Callable[[Change], None]], None]
+    apply: Callable[[Sequence[Change]], None]
 
 
 class ApplyError(HostnetError):
-    """An apply that failed; ``left`` lists the changes that could not be undone."""
+    """An apply that failed. ``undone`` counts the changes that were taken back, ``left`` names those that are left."""
 
-    def __init__(self, failure: HostnetError, undone: Sequence[Change], left: Sequence[str]) -> None:
-        self.failure, self.undone, self.left = failure, list(undone), list(left)
+    def __init__(self, failure: HostnetError, undone: int, left: Sequence[str]) -> None:
+        self.failure, self.undone, self.left = failure, undone, list(left)
         if left:
             tail = "undoing failed too, these changes are left: " + "; ".join(left)
         elif undone:
-            tail = f"the {len(undone)} changes made before it were undone, the host is as it was"
+            tail = f"the {undone} changes made before it were undone, the host is as it was"
         else:
             tail = "nothing was changed"
         super().__init__(f"{failure}; {tail}")
@@ -207,62 +204,13 @@ def _turns_off(change: Change) -> bool:
 
 
 def apply(changes: Sequence[Change], stores: Iterable[Store]) -> None:
-    """Write the changes; on failure undo what was done and raise ApplyError.
+    """Write the changes, in their order.
 
-    An interruption is passed on as it is, when all is undone.
+    :raises HostnetError: one could not be written; some of the others are. ``_undo.roll_back`` leads back
     """
     route = {kind: store for store in stores for kind in store.kinds}
-    done: List[Change] = []
-    try:
-        for store, batch in _batches(changes, route):
-            store.apply(batch, done.append)
-    except HostnetError as failure:
-        raise ApplyError(failure, *_roll_back(done, route)) from failure
-    except Exception as problem:  # not foreseen, but no reason to leave the host half done
-        unforeseen = KernelError(_first_missing(changes, done), text=f"{type(problem).__name__}: {problem}")
-        raise ApplyError(unforeseen, *_roll_back(done, route)) from problem
-    except BaseException:
-        _roll_back(done, route)
-        raise
-
-
-def _first_missing(changes: Sequence[Change], done: Sequence[Change]) -> str:
-    """The change at which an apply stopped."""
-    finished = set(map(id, done))
-    return next((str(change) for change in changes if id(change) not in finished), "apply")
-
-
-def _roll_back(done: Sequence[Change], route: Dict[str, Store]) -> Tuple[List[Change], List[str]]:
-    undone: List[Change] = []
-    left: List[str] = []
-    for store, batch in _batches([change.undo() for change in reversed(done)], route):
-        refused = _undo(store, batch, undone)
-        left += [f"{change.undo()} ({error})" for change, error in refused]
-    return undone, left
-
-
-def _undo(store: Store, batch: Sequence[Change], undone: List[Change]) -> List[Tuple[Change, Exception]]:
-    """Undo a batch; if that fails one by one, as long as it helps: one refusal says nothing of the others."""
-    try:
-        store.apply(batch, undone.append)
-        return []
-    except Exception:  # each change's own reason is asked for below
-        finished = set(map(id, undone))
-    waiting = [change for change in batch if id(change) not in finished]
-    while True:
-        refused = [(change, error) for change in waiting for error in _refusals(store, change, undone)]
-        if len(refused) in (0, len(waiting)):
-            return refused
-        waiting = [change for change, _error in refused]
-
-
-def _refusals(store: Store, change: Change, undone: List[Change]) -> List[Exception]:
-    """Why a single change cannot be undone; empty if it was."""
-    try:
-        store.apply([change], undone.append)
-    except Exception as error:
-        return [error]
-    return []
+    for store, batch in _batches(changes, route):
+        store.apply(batch)
 
 
 def _batches(changes: Sequence[Change], route: Dict[str, Store]) -> Iterable[Tuple[Store, List[Change]]]:

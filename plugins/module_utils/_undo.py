@@ -1,20 +1,70 @@
 # Copyright (c) hostnet.docker contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way back from changes that were made some time ago, past what others did since. Must not know: the kernel.
+"""The way back from changes, wherever the host is: read again, three states compared (before, after, and what is there
+now), and the difference written. Right after a failure, or some time later, past what others did since.
 
-A rollback right after a failure undoes change by change (``_plan.py``). This one compares three states: before,
-after, and what is there now.
+Must not know: the kernel.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
-from ._plan import Change
+from ._errors import HostnetError
+from ._plan import Change, Store, apply, diff
+from ._rules import is_built_in
 from ._state import Key, State
 
 _PARTS = ("rules", "elements")  # the values of nftables objects are made of these
+
+
+def roll_back(changes: Sequence[Change], read: Callable[[], State], stores: Iterable[Store]) -> Tuple[int, List[str]]:
+    """Take back what there is of the changes.
+
+    :param read: the host as it is now, at least where the changes are
+    :returns: how many changes that took, and those that are left, each with the reason
+    """
+    writers = list(stores)
+    try:
+        way = _way_back(read(), changes)
+        count = len(way)
+        while way:
+            reasons = _refusals(way, writers)
+            if not reasons:
+                break
+            # Each change was tried by itself: one refusal says nothing of the others, which may help it.
+            rest = _way_back(read(), changes)
+            if len(rest) >= len(way):
+                return count - len(rest), [f"{change.undo()} ({_reason(change, reasons)})" for change in rest]
+            way = rest
+    except HostnetError as error:  # it cannot be read
+        return 0, [f"{change} ({error})" for change in changes]
+    return count, []
+
+
+def _way_back(now: State, changes: Sequence[Change]) -> List[Change]:
+    return diff(now, undone(now, changes))
+
+
+def _refusals(way: Sequence[Change], stores: Sequence[Store]) -> Dict[Key, Exception]:
+    """Write all changes in one go; if that fails one by one, and tell which are refused."""
+    try:
+        apply(way, stores)
+        return {}
+    except Exception as error:  # each change's own reason is asked for below
+        reasons: Dict[Key, Exception] = {way[0].key: error}
+    for change in way:
+        try:
+            apply([change], stores)
+        except Exception as error:
+            reasons[change.key] = error
+    return reasons
+
+
+def _reason(change: Change, reasons: Dict[Key, Exception]) -> Exception:
+    """Why a change is left: for its own reason, or because another one is."""
+    return reasons.get(change.key) or next(iter(reasons.values()))
 
 
 def undone(live: State, changes: Sequence[Change]) -> State:
@@ -25,11 +75,16 @@ def undone(live: State, changes: Sequence[Change]) -> State:
     state = dict(live)
     for key, (before, after) in ends.items():
         value = _merged(live.get(key), before, after)
-        if value is None:
-            state.pop(key, None)
-        else:
+        if value is not None:
             state[key] = value
+        elif key in live and not _is_nothing(key, live[key]):
+            del state[key]
     return state
+
+
+def _is_nothing(key: Key, value: Any) -> bool:
+    """Whether this is what comes with a table: a built-in chain without rules, a policy that accepts."""
+    return (key.kind == "policy" and value == "ACCEPT") or (value == () and is_built_in(key))
 
 
 def _merged(live: Any, before: Any, after: Any) -> Any:

@@ -1,16 +1,17 @@
 # Copyright (c) hostnet.docker contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way back some time later: what others did meanwhile stays, at its place."""
+"""The way back, from wherever the host is: what others did meanwhile stays, at its place."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Collection, Sequence
 
 import pytest
-from ansible_collections.hostnet.docker.plugins.module_utils._plan import diff
-from ansible_collections.hostnet.docker.plugins.module_utils._state import Key
-from ansible_collections.hostnet.docker.plugins.module_utils._undo import undone
+from ansible_collections.hostnet.docker.plugins.module_utils._errors import KernelError
+from ansible_collections.hostnet.docker.plugins.module_utils._plan import Change, Store, apply, diff
+from ansible_collections.hostnet.docker.plugins.module_utils._state import HOST, Key, State
+from ansible_collections.hostnet.docker.plugins.module_utils._undo import roll_back, undone
 
 CHAIN, LINK = Key("chain", "ip/nat", "DOCKER"), Key("link", "host", "docker0")
 
@@ -49,3 +50,75 @@ def test_one_key(before: Any, after: Any, live: Any, wanted: Any) -> None:
 
     changes = diff(state(before), state(after))
     assert undone(state(live), changes) == state(wanted)
+
+
+class Host:
+    """A host that refuses to change some keys; ``knots`` are refused as long as another key is there."""
+
+    def __init__(self, state: State, refused: Collection[Key] = (), knots: Any = None) -> None:
+        self.state, self.refused, self.knots = dict(state), refused, knots or {}
+
+    def read(self) -> State:
+        return dict(self.state)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.key in self.refused or self.knots.get(change.key) in self.state:
+                raise KernelError(str(change), text="refused")
+            self.state.update({change.key: change.after})
+            if change.after is None:
+                del self.state[change.key]
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        return [Store(("sysctl",), self.write)]
+
+
+A, B, C = (Key("sysctl", HOST, name) for name in "abc")
+BEFORE: State = {A: "0", B: "0"}
+AFTER: State = {A: "1", C: "1"}
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_the_way_back_from_each_place(count: int) -> None:
+    """However far an apply came, and whatever else somebody set since."""
+    changes, host = diff(BEFORE, AFTER), Host(BEFORE)
+    host.write(changes[:count])
+    foreign = Key("sysctl", HOST, "foreign")
+    host.state[foreign] = "7"
+    assert roll_back(changes, host.read, host.stores) == (min(count, len(changes)), [])
+    assert host.state == {**BEFORE, foreign: "7"}
+
+
+def test_what_is_left_has_its_reason() -> None:
+    changes, host = diff(BEFORE, AFTER), Host(BEFORE)
+    host.write(changes)
+    host.refused = {C}
+    count, left = roll_back(changes, host.read, host.stores)
+    assert count == 2 and left == [f"create {C} (delete {C}: refused)"]
+    assert host.state == {**BEFORE, C: "1"}
+
+
+def test_one_refusal_is_not_the_last_word() -> None:
+    """What could not go because of another one goes when that is gone."""
+    changes, host = diff(BEFORE, AFTER), Host(BEFORE)
+    host.write(changes)
+    host.knots = {A: C, B: C}
+    assert roll_back(changes, host.read, host.stores) == (3, [])
+    assert host.state == BEFORE
+
+
+def test_a_host_that_cannot_be_read() -> None:
+    changes, host = diff(BEFORE, AFTER), Host(BEFORE)
+
+    def read() -> State:
+        raise KernelError("read", text="refused")
+
+    assert roll_back(changes, read, host.stores) == (0, [f"{change} (read: refused)" for change in changes])
+
+
+def test_an_apply_stops_at_what_is_refused() -> None:
+    changes, host = diff(BEFORE, AFTER), Host(BEFORE, refused={A})
+    with pytest.raises(KernelError, match="refused"):
+        apply(changes, host.stores)
+    assert host.state[A] == "0"

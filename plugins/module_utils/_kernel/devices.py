@@ -3,13 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How one change of a link, its up state, an address or a route is written. Must not know: Docker, sockets.
 
-Each write is whole: if a later step of it fails, the earlier ones are taken back before the error
-goes on. Errors are OSError with the kernel's errno; ``rtnl.py`` turns them into the user's.
+A write that fails may be half done: the way back starts from what is read again. Errors are OSError with the kernel's
+errno; ``rtnl.py`` turns them into the user's.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from typing import Any, Callable, Dict, List, Protocol, Sequence, Set, Tuple
@@ -52,7 +51,7 @@ class Speaker(Protocol):
 
 
 Writer = Callable[[Speaker, Change], None]
-Step = Tuple[Key, Attributes, Attributes]  # the object, what to write, what stood there
+Step = Tuple[Key, Attributes]  # the object, what to write
 
 
 def write(net: Speaker, change: Change) -> None:
@@ -67,13 +66,9 @@ def _create_link(net: Speaker, change: Change) -> None:
         _add_veth(net, key, value, master)
     else:
         _add_link(net, key, value["kind"], [*_settings(value, ("mac", "txqlen")), *master])
-    try:
-        # A bridge's MTU counts as chosen, and not as its ports' business, only if it is set afterwards.
-        _set(net, key, [] if value["kind"] == "veth" else _settings(value, ("mtu",)))
-        _set(net, key, _hairpin(value.get("hairpin")) if value.get("hairpin") else [])
-    except OSError:
-        _ignoring(_delete_link, net, change)
-        raise
+    # A bridge's MTU counts as chosen, and not as its ports' business, only if it is set afterwards.
+    _set(net, key, [] if value["kind"] == "veth" else _settings(value, ("mtu",)))
+    _set(net, key, _hairpin(value.get("hairpin")) if value.get("hairpin") else [])
 
 
 def _add_link(net: Speaker, key: Key, kind: str, settings: Attributes, data: Any = None) -> None:
@@ -109,15 +104,9 @@ def _settings(value: Dict[str, Any], wanted: Sequence[str]) -> Attributes:
 
 
 def _update_link(net: Speaker, change: Change) -> None:
-    """Write what differs, step by step; on a failure write back what was there, the last step first."""
-    steps = _steps(net, change)
-    for number, (key, wanted, _old) in enumerate(steps):
-        try:
-            _set(net, key, wanted)
-        except OSError:
-            for done, _wanted, old in reversed(steps[: number + 1]):
-                _ignoring(_set, net, done, old)
-            raise
+    """Write what differs, step by step."""
+    for key, wanted in _steps(net, change):
+        _set(net, key, wanted)
 
 
 def _steps(net: Speaker, change: Change) -> List[Step]:
@@ -127,11 +116,10 @@ def _steps(net: Speaker, change: Change) -> List[Step]:
     steps = _setting_steps(key, before, after)
     is_moved = before.get("master") != after.get("master")
     if is_moved:
-        masters = [_master(net, key.scope, side.get("master")) for side in (after, before)]
-        steps.append((key, masters[0], masters[1]))
+        steps.append((key, _master(net, key.scope, after.get("master"))))
     # Another bridge starts its port afresh, so the attribute is written again.
     if after.get("hairpin") is not None and (is_moved or before.get("hairpin") != after["hairpin"]):
-        steps.append((key, _hairpin(after["hairpin"]), _hairpin(before.get("hairpin"))))
+        steps.append((key, _hairpin(after["hairpin"])))
     return steps + _peer_steps(before.get("peer"), after.get("peer"))
 
 
@@ -142,8 +130,7 @@ def _setting_steps(key: Key, before: Dict[str, Any], after: Dict[str, Any]) -> L
     for name, attribute in _SETTINGS:
         is_pinned = name == "mac" and bool(after.get("mac_set")) and not before.get("mac_set")
         if after.get(name) is not None and (after[name] != before.get(name) or is_pinned):
-            old = [] if before.get(name) is None else [[attribute, before[name]]]
-            steps.append((key, [[attribute, after[name]]], old))
+            steps.append((key, [[attribute, after[name]]]))
     return steps
 
 
@@ -286,23 +273,13 @@ def _route(net: Speaker, key: Key, value: Dict[str, Any], verb: int, extra: Fiel
 
 
 def _replace(delete: Writer, create: Writer) -> Writer:
-    """An update as delete and create; a create that fails puts the old object back."""
+    """An update as delete and create."""
 
     def update(net: Speaker, change: Change) -> None:
         delete(net, change)
-        try:
-            create(net, change)
-        except OSError:
-            _ignoring(create, net, change.undo())
-            raise
+        create(net, change)
 
     return update
-
-
-def _ignoring(function: Callable[..., None], *args: Any) -> None:
-    """A step of the way back: it takes back what it can, the first failure is the one to report."""
-    with contextlib.suppress(OSError):
-        function(*args)
 
 
 _WRITERS: Dict[Tuple[str, str], Writer] = {

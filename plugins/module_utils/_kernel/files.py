@@ -14,7 +14,7 @@ import functools
 import glob
 import os
 import stat
-from typing import Callable, Iterable, List, Sequence, Tuple
+from typing import Iterable, List, Sequence, Tuple
 
 from .._errors import Conflict, KernelError
 from .._plan import Change
@@ -87,7 +87,7 @@ def check(changes: Iterable[Change]) -> None:
                 raise Conflict(f"{change.key}: {_BLOCKED.format('file')}")
 
 
-def apply(changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+def apply(changes: Sequence[Change]) -> None:
     """Write or remove files, each as a whole.
 
     :raises Conflict: something other than a regular file is in the way
@@ -102,7 +102,6 @@ def apply(changes: Sequence[Change], done: Callable[[Change], None]) -> None:
                 _replace(change.key.name, change.after)
         except OSError as error:
             raise KernelError(str(change), error.errno or 0) from error
-        done(change)
 
 
 def _replace(path: str, text: str) -> None:

@@ -29,7 +29,7 @@ class Choice(NamedTuple):
     name: Callable[[], str]
     families: Tuple[str, ...]
     read: Callable[[Iterable[str], Union[Counts, None]], State]
-    apply: Callable[[Sequence[Change], Callable[[Change], None]], None]
+    apply: Callable[[Sequence[Change]], None]
     kinds: Tuple[str, ...] = ("chain", "policy")
 
 

@@ -16,7 +16,7 @@ import re
 import shlex
 import subprocess
 from itertools import groupby
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 from .._errors import KernelError, LostRace
 from .._plan import Change, diff
@@ -103,7 +103,7 @@ def parsed(answer: str) -> Dict[str, Any]:
     return found
 
 
-def apply(changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+def apply(changes: Sequence[Change]) -> None:
     """Make the changes; after those of zones and policies firewalld is reloaded.
 
     :raises LostRace: firewalld's state is not the one that was read
@@ -112,7 +112,6 @@ def apply(changes: Sequence[Change], done: Callable[[Change], None]) -> None:
     for is_definition, members in groupby(changes, lambda change: not change.key.name.startswith("interface ")):
         for change in members:
             _write(change)
-            done(change)
         if is_definition:
             _reload()
 
@@ -148,7 +147,7 @@ def _reload() -> None:
     finally:
         if store and tools:
             now = store.read(tools.families)
-            store.apply(diff(now, _restored(rules, now)), lambda _change: None)
+            store.apply(diff(now, _restored(rules, now)))
 
 
 def _bind(bound: Sequence[Binding]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from itertools import groupby
-from typing import Any, Callable, Collection, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Sequence, Tuple
 
 from .._plan import Change, Store
 from .._rules import Counts
@@ -159,14 +159,14 @@ class Host:
         ]
         return stores + [Store(choice.kinds, choice.apply) for choice in self.choices()]
 
-    def _apply_devices(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+    def _apply_devices(self, changes: Sequence[Change]) -> None:
         """Devices and settings by turns, as the plan has them: each namespace is entered once, by one thread."""
-        namespaces.travelling(self._write_in_turn, changes, done)
+        namespaces.travelling(self._write_in_turn, changes)
 
-    def _write_in_turn(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+    def _write_in_turn(self, changes: Sequence[Change]) -> None:
         for is_setting, members in groupby(changes, lambda change: change.key.kind == "sysctl"):
             apply = self._settings.apply if is_setting else self._speaker().apply
-            apply(list(members), done)
+            apply(list(members))
 
     def _speaker(self) -> Any:
         if self._netlink is None:
@@ -176,10 +176,10 @@ class Host:
         return self._netlink
 
 
-def _apply_firewalld(changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+def _apply_firewalld(changes: Sequence[Change]) -> None:
     from . import firewalld
 
-    firewalld.apply(changes, done)
+    firewalld.apply(changes)
 
 
 def is_root() -> bool:

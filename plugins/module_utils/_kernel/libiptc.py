@@ -23,7 +23,7 @@ from .._errors import KernelError
 from .._plan import Change
 from .._rules import Counts, edits, is_built_in
 from .._state import State
-from .xtables import Xtables, by_table, has_doubles, read_again, settle
+from .xtables import Xtables, by_table, has_doubles, missing, read_again
 
 _LOCK = "/run/xtables.lock"
 _LOCK_WAIT = 30  # seconds to wait for another iptables
@@ -72,21 +72,21 @@ class Libiptc:
         """All chains and policies of the families; see ``xtables.Xtables.read``."""
         return self._tools.read(families, counts)
 
-    def apply(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+    def apply(self, changes: Sequence[Change]) -> None:
         """Write chains and policies. What the library does not manage, the tools write, and ``label`` says so.
 
-        :raises KernelError: the tool's own words; what took effect is reported through ``done`` first
+        :raises KernelError: the tool's own words; some of the changes may have taken effect
         """
         if not self.note and not self._is_probed:
             self.note = probe() or ""
             self._is_probed = True
         if self.note:
-            self._tools.apply(changes, done)
+            self._tools.apply(changes)
             return
         for family in ("ip", "ip6"):
             members = [change for change in changes if change.key.scope.startswith(f"{family}/")]
             if members:
-                self._write(family, members, done)
+                self._write(family, members)
 
     def label(self) -> str:
         """The store's name as shown to people."""
@@ -94,17 +94,15 @@ class Libiptc:
             return f"iptables-legacy (save/restore; {self.note})"
         return "iptables-legacy (python-iptables)"
 
-    def _write(self, family: str, changes: List[Change], done: Callable[[Change], None]) -> None:
+    def _write(self, family: str, changes: List[Change]) -> None:
         with _locked():
             error = _in_child(_write_family, family, changes)
         if not error:
-            for change in changes:
-                done(change)
             return
         failure = KernelError(f"write {family} rules", text=error)
-        rest = settle(read_again(self._tools, family, changes, done, failure), changes, done)
+        rest = missing(read_again(self._tools, family, failure), changes)
         if rest:
-            self._tools.apply(rest, done)
+            self._tools.apply(rest)
             self.note = f"python-iptables failed: {error}"
 
 

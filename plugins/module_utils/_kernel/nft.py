@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import struct
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 from .._errors import KernelError, LostRace
 from .._plan import Change
@@ -123,7 +123,7 @@ class Nft:
         except ValueError as error:
             raise KernelError(f"read table {family} {table}", text=f"nft's answer is no listing: {error}") from error
 
-    def apply(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+    def apply(self, changes: Sequence[Change]) -> None:
         """Write everything in one transaction.
 
         :raises KernelError: nft's own words; nothing took effect
@@ -135,7 +135,6 @@ class Nft:
                 self._read.pop(change.key, None)
             else:
                 self._read[change.key] = change.after
-            done(change)
 
     def _run(self, arguments: List[str], text: str, what: str) -> str:
         return tool.run([self._path, *arguments], text, what, failure)

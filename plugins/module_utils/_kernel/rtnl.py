@@ -28,7 +28,8 @@ import os
 import socket
 import struct
 from collections import OrderedDict
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+from itertools import groupby
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from .._errors import KernelError
 from .._plan import Change
@@ -81,6 +82,9 @@ class Netlink:
         :raises MissingLibrary: pyroute2 is missing, and so nothing could be written
         """
         packing.check()
+        # A host that is read again may be another one than it was.
+        self._inside.clear()
+        self._indexes.clear()
         named = namespaces.listing()
         state: State = {Key("netns", HOST, path): {"inode": inode} for path, inode in named.items()}
         state.update({Key("file", HOST, path): "" for path in namespaces.leftovers(named)})
@@ -123,40 +127,26 @@ class Netlink:
             state.update(messages.addresses(found, f"nsid:{nsid}", messages.labels(found)))
         return state
 
-    def apply(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+    def apply(self, changes: Sequence[Change]) -> None:
         """Write changes of the kinds netns, link, up, address, route in the order given.
 
-        :param done: called with each change that took effect
-        :raises KernelError: with the kernel's errno; the failed change left nothing behind
+        :raises KernelError: with the kernel's errno; what the failed change did may be half done
         """
         carried = devices.carried(changes)
-        waiting: List[Change] = []
-        links: List[Change] = []
-        for number, change in enumerate(changes):
-            if links and not devices.is_link_deletion(change):
-                self._delete_links(waiting, links, done)
-            if number in carried:
-                waiting.append(change)
-            elif devices.is_link_deletion(change):
-                links.append(change)
-            else:
+        own = [change for number, change in enumerate(changes) if number not in carried]
+        for is_deletion, members in groupby(own, devices.is_link_deletion):
+            if is_deletion:
+                self._delete_links(list(members))
+                continue
+            for change in members:
                 self._write_one(change)
-                done(change)
-        self._delete_links(waiting, links, done)
 
-    def _delete_links(self, waiting: List[Change], links: List[Change], done: Callable[[Change], None]) -> None:
-        """Delete links, which takes along what ``waiting`` says of them.
-
-        Each deletion waits for all processors, so that those of a batch go together, as one group of links.
-        """
+    def _delete_links(self, links: List[Change]) -> None:
+        """Delete links; each deletion waits for all processors, so that several go together, as one group of links."""
         if len(links) == 1:
             self._write_one(links[0])
-        elif links:
+        else:
             self._delete_group(links)
-        for change in [*waiting, *links]:
-            done(change)
-        waiting.clear()
-        links.clear()
 
     def _delete_group(self, links: Sequence[Change]) -> None:
         group = struct.unpack("=I", os.urandom(4))[0] | 1

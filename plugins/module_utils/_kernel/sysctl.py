@@ -14,7 +14,7 @@ import errno
 import os
 import subprocess
 from itertools import groupby
-from typing import Callable, Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 from .._errors import KernelError
 from .._plan import Change
@@ -60,13 +60,13 @@ class Settings:
                 state[Key("sysctl", scope, name)] = value
         return state
 
-    def apply(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+    def apply(self, changes: Sequence[Change]) -> None:
         """Write settings; a deletion only says that the device goes, so there is nothing to write.
 
         :raises KernelError: with the kernel's errno
         """
         for scope, members in groupby(changes, lambda change: change.key.scope):
-            namespaces.in_namespace(scope, _write_all, self._below(scope), list(members), done)
+            namespaces.in_namespace(scope, _write_all, self._below(scope), list(members))
 
     def _below(self, scope: str) -> int | None:
         """The directory that names are looked up in; None for the /proc/sys that everybody sees."""
@@ -107,11 +107,10 @@ def _read_all(below: int | None, names: Iterable[str]) -> Dict[str, str]:
     return found
 
 
-def _write_all(below: int | None, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+def _write_all(below: int | None, changes: Sequence[Change]) -> None:
     for change in changes:
         if change.after is not None:
             _write(below, change)
-        done(change)
 
 
 def _write(below: int | None, change: Change) -> None:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from collections import Counter
 from itertools import groupby
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from .._errors import Conflict, HostnetError, KernelError, LostRace
 from .._plan import Change
@@ -130,18 +130,18 @@ class Xtables:
             state.update(parse_save(text, family, counts))
         return state
 
-    def apply(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+    def apply(self, changes: Sequence[Change]) -> None:
         """Write chains and policies, one restore a family.
 
-        :raises KernelError: the tool's own words; what took effect is reported through ``done`` first
+        :raises KernelError: the tool's own words; some of the changes may have taken effect
         """
         by_family: Dict[str, List[Change]] = {}
         for change in changes:
             by_family.setdefault(change.key.scope.partition("/")[0], []).append(change)
         for family, members in by_family.items():
-            self._restore(family, members, done)
+            self._restore(family, members)
 
-    def _restore(self, family: str, changes: List[Change], done: Callable[[Change], None]) -> None:
+    def _restore(self, family: str, changes: List[Change]) -> None:
         command = [self._tools.path(family, "restore"), "--noflush", "--wait", str(_LOCK_WAIT)]
         text = script(changes)
         if _POSITION.search(text):
@@ -150,13 +150,10 @@ class Xtables:
             self._run(command, text, f"write {family} rules")
         except HostnetError as error:
             # A restore commits table by table: see what of it is there, and why the rest is not.
-            live = read_again(self, family, changes, done, error)
-            rest = settle(live, changes, done)
+            live = read_again(self, family, error)
+            rest = missing(live, changes)
             if rest:
                 raise _judged(error, live, rest) from None
-            return
-        for change in changes:
-            done(change)
 
     def _check_unchanged(self, family: str, changes: Sequence[Change]) -> None:
         """Positions mean what they meant when the chains were read.
@@ -171,24 +168,19 @@ class Xtables:
         return tool.run(command, text, what, failure)
 
 
-def read_again(
-    store: Xtables, family: str, changes: Sequence[Change], done: Callable[[Change], None], error: HostnetError
-) -> State:
+def read_again(store: Xtables, family: str, error: HostnetError) -> State:
     """The rules after a write that failed.
 
-    :raises HostnetError: the failure, if they cannot be read; all changes count as done then, so that the way
-        back finds out which are
+    :raises HostnetError: that failure, if they cannot be read
     """
     try:
         return store.read([family])
     except HostnetError:
-        for change in changes:
-            done(change)
         raise error from None
 
 
-def settle(live: State, changes: Sequence[Change], done: Callable[[Change], None]) -> List[Change]:
-    """Report the changes that took effect through ``done`` and return the others.
+def missing(live: State, changes: Sequence[Change]) -> List[Change]:
+    """Those of the changes that did not take effect.
 
     :param live: what was read after a write that failed
     """
@@ -196,13 +188,7 @@ def settle(live: State, changes: Sequence[Change], done: Callable[[Change], None
     for number, change in enumerate(changes):
         if live.get(change.key) == change.after and change.after != change.before:
             reached[change.key] = number
-    rest = []
-    for number, change in enumerate(changes):
-        if number <= reached.get(change.key, -1):
-            done(change)
-        else:
-            rest.append(change)
-    return rest
+    return [change for number, change in enumerate(changes) if number > reached.get(change.key, -1)]
 
 
 def _moved(live: State, changes: Sequence[Change]) -> str:

@@ -9,87 +9,14 @@
 from __future__ import annotations
 
 import abc
-import functools
-import re
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Pattern, Set, Tuple
 
 from .._state import Key, State
+from . import patterns
 from .iptables import chain
 from .policy import Binding, Link, Policy
 from .spans import Span, expanded
 
-_BR = r"(?P<bridge>[^\s!]+)"
-_PROTO = r"-p (?P<protocol>tcp|udp|sctp) -m (?:tcp|udp|sctp)"
-_IP = r"(?P<ip>[0-9a-f.:]+)/(?:32|128)"
-_NET = r"(?P<subnet>[0-9a-f.:]+/\d+)"  # any other mask than a prefix length is somebody else's
-_PORTS = r"(?P<port>\d+(?::\d+)?)"
-_DNAT = (
-    r"(?:! -s fe80::/10 )?(?:-d (?P<host_ip>[0-9a-f.:]+)/(?:32|128) )?(?:! -i (?P<bridge>\S+) )?"
-    rf"{_PROTO} --dport "
-)
-_TARGET = r"(?:MASQUERADE|SNAT --to-source (?P<snat>[0-9a-f.:]+))"
-
-# table, chain, kind of rule, its text; the kinds with a bridge alone are the network's.
-_PATTERNS: Tuple[Tuple[str, str, str, str], ...] = (
-    (
-        "filter",
-        "DOCKER",
-        "accept",
-        rf"(?:-s (?P<source>[0-9a-f.:]+/\d+) )?-d {_IP} ! -i {_BR} -o (?P=bridge) {_PROTO} --dport {_PORTS} "
-        r"-j (?P<verdict>ACCEPT|DROP)",
-    ),
-    ("filter", "DOCKER", "drop", rf"! -i {_BR} -o (?P=bridge) -j (?P<verdict>DROP|ACCEPT)"),
-    ("filter", "DOCKER", "icmp", rf"-o {_BR} -p (?:icmp|ipv6-icmp) -j ACCEPT"),
-    (
-        "filter",
-        "DOCKER",
-        "link",
-        rf"-s (?P<client>[0-9a-f.:]+)/(?:32|128) -d {_IP} -i {_BR} -o (?P=bridge) {_PROTO} "
-        r"--(?P<side>[ds])port (?P<port>\d+) -j ACCEPT",
-    ),
-    ("filter", "DOCKER-CT", "related", rf"-o {_BR} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
-    ("filter", "DOCKER-BRIDGE", "jump", rf"-o {_BR} -j DOCKER"),
-    ("filter", "DOCKER-FORWARD", "mark", r"-m mark --mark (?P<fwmark>\S+) -j ACCEPT"),
-    ("filter", "DOCKER-FORWARD", "out", rf"-i {_BR} -j ACCEPT"),
-    ("filter", "DOCKER-FORWARD", "icc", rf"-i {_BR} -o (?P=bridge) -j (?P<verdict>DROP|ACCEPT)"),
-    ("filter", "DOCKER-FORWARD", "out", rf"-i {_BR} ! -o (?P=bridge) -j ACCEPT"),
-    ("filter", "DOCKER-INTERNAL", "egress", rf"! -d {_NET} -i {_BR}(?: ! -o (?P=bridge))? -j DROP"),
-    ("filter", "DOCKER-INTERNAL", "ingress", rf"! -s {_NET} (?:! -i \S+ )?-o (?P<bridge>\S+) -j DROP"),
-    ("filter", "DOCKER-INTERNAL", "closed", rf"! -i {_BR} -o (?P=bridge) -j DROP"),
-    (
-        "mangle",
-        "FORWARD",
-        "clamp",
-        r"-[io] (?P<bridge>\S+) -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
-    ),
-    ("nat", "POSTROUTING", "self", rf"-s {_IP} -d (?P=ip)/(?:32|128) {_PROTO} --dport {_PORTS} -j MASQUERADE"),
-    ("nat", "POSTROUTING", "masq", rf"-s {_NET} ! -o {_BR} -j {_TARGET}"),
-    ("nat", "POSTROUTING", "local", rf"-o {_BR} -m addrtype --src-type LOCAL -j {_TARGET}"),
-    (
-        "nat",
-        "DOCKER",
-        "dnat",
-        rf"{_DNAT}(?P<host_port>\d+) -j DNAT --to-destination \[?(?P<ip>[0-9a-f.:]+?)\]?:(?P<port>\d+)",
-    ),
-    # A run of ports: counted from the first, or each to its own number.
-    (
-        "nat",
-        "DOCKER",
-        "dnat",
-        rf"{_DNAT}(?P<host_port>(?P<base>\d+):\d+) -j DNAT --to-destination "
-        r"\[?(?P<ip>[0-9a-f.:]+?)\]?:(?P<port>\d+-\d+)/(?P=base)",
-    ),
-    ("nat", "DOCKER", "dnat", rf"{_DNAT}(?P<host_port>(?P<port>\d+:\d+)) -j DNAT --to-destination (?P<ip>[0-9a-f.:]+)"),
-    ("raw", "PREROUTING", "localhost", rf"-d 127\.0\.0\.0/8 -i {_BR} -j DROP"),
-    ("raw", "PREROUTING", "guard", rf"-d {_IP} ! -i {_BR} -j DROP"),
-    ("raw", "PREROUTING", "trusted", rf"-d {_IP} -i (?P<interface>[^\s!]+) -j ACCEPT"),
-    (
-        "raw",
-        "PREROUTING",
-        "loopback",
-        rf"-d (?P<host_ip>127[0-9.]+)/32 ! -i lo {_PROTO} --dport (?P<host_port>\d+(?::\d+)?) -j DROP",
-    ),
-)
 _NETWORK_KINDS = frozenset(
     (
         "drop",
@@ -107,16 +34,6 @@ _NETWORK_KINDS = frozenset(
         "localhost",
     )
 )
-
-
-_CHAINS = tuple(dict.fromkeys((table, name) for table, name, _kind, _text in _PATTERNS))
-
-
-@functools.cache
-def _patterns(table: str, name: str) -> List[Tuple[str, Pattern[str]]]:
-    """The kinds of rules of a chain. All chains' take as long to compile as a small task runs, so that it is done
-    for those that have rules."""
-    return [(kind, re.compile(text)) for where, chain_, kind, text in _PATTERNS if (where, chain_) == (table, name)]
 
 
 class Seen(NamedTuple):
@@ -223,21 +140,21 @@ def recognise(live: State, family: int) -> Rules:
 
 
 def _seen(live: State, family: int) -> Iterator[Seen]:
-    for table, name in _CHAINS:
+    for table, name in patterns.CHAINS:
         key = chain(family, table, name)
         for rule in live.get(key, ()):
-            item = _first(key, _patterns(table, name), rule)
+            item = _first(key, patterns.of_chain(table, name), rule)
             if item is not None:
                 yield item
 
 
 def seen(key: Key, rule: str) -> Seen | None:
     """One rule with its kind and what it says; None for a foreign one."""
-    return _first(key, _patterns(key.scope.partition("/")[2], key.name), rule)
+    return _first(key, patterns.of_chain(key.scope.partition("/")[2], key.name), rule)
 
 
-def _first(key: Key, patterns: Iterable[Tuple[str, Pattern[str]]], rule: str) -> Seen | None:
-    for kind, pattern in patterns:
+def _first(key: Key, known: Iterable[Tuple[str, Pattern[str]]], rule: str) -> Seen | None:
+    for kind, pattern in known:
         match = pattern.fullmatch(rule)
         if match:
             return Seen(key, rule, kind, match.groupdict())
