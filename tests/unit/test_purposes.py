@@ -14,8 +14,8 @@ from ansible_collections.hostnet.docker.plugins.module_utils._layout import (
     nft_patterns,
     nft_ranges,
     nftables,
+    patterns,
     purposes,
-    reading,
     sentences,
 )
 from ansible_collections.hostnet.docker.plugins.module_utils._layout.policy import Binding, Link, Placed, Policy
@@ -107,8 +107,8 @@ def test_every_rule_of_the_layouts_is_explained() -> None:
 
 def test_every_pattern_has_a_sentence() -> None:
     """Also those of rules that only a daemon makes."""
-    for patterns, templates in ((reading._PATTERNS, sentences.IPTABLES), (nft_patterns._PATTERNS, sentences.NFTABLES)):
-        kinds = {item[-2] for item in patterns}
+    for known, templates in ((patterns.PATTERNS, sentences.IPTABLES), (nft_patterns._PATTERNS, sentences.NFTABLES)):
+        kinds = {item[-2] for item in known}
         assert kinds <= {name.partition(" ")[0] for name in templates}
 
 
