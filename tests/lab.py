@@ -79,6 +79,12 @@ def need(tool: str) -> str:
     return shutil.which(tool) or missing(f"{tool} is not installed")
 
 
+def need_root() -> None:
+    """Skip the test where this is the root of a user namespace: what it starts needs the machine's own."""
+    if Path("/proc/self/uid_map").read_text().split()[2] == "1":
+        pytest.skip("this needs the machine's own root")
+
+
 def missing(what: str) -> NoReturn:
     """Something the test needs is not there: a skip on a developer's machine, a failure in CI."""
     if os.environ.get("CI") == "true":

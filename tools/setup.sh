@@ -18,6 +18,10 @@ need() {
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
+static_busybox() {
+    busybox nc --help 2>&1 | grep -e "-e PROG" && ! ldd "$(command -v busybox)"
+}
+
 look() {
     missing=''
     need python3 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'
@@ -41,6 +45,29 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         need shellcheck sh -c 'command -v shellcheck'
         # The report's pictures.
         need graphviz sh -c 'command -v dot'
+        # Servers with root file systems of their own, which only root can start.
+        if [ "$(id -u)" -eq 0 ]; then
+            need mmdebstrap sh -c 'command -v mmdebstrap'
+            need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
+            need apt-utils sh -c 'command -v apt-ftparchive'
+            need openssh-client sh -c 'command -v ssh && command -v ssh-keygen'
+            need openssh-server sh -c 'command -v sshd'
+            need systemd-container sh -c 'command -v systemd-nspawn'
+            # Neighbours on a host.
+            need firewalld sh -c 'command -v firewalld && command -v firewall-cmd'
+            need dbus-daemon sh -c 'command -v dbus-daemon'
+            need ufw sh -c 'command -v ufw'
+            need netavark test -x /usr/lib/podman/netavark
+            need libvirt-daemon sh -c 'command -v libvirtd && ls /usr/lib*/*/libvirt/*/libvirt_driver_network.so'
+            need libvirt-clients sh -c 'command -v virsh'
+            need dnsmasq-base sh -c 'command -v dnsmasq'
+            need network-manager sh -c 'command -v NetworkManager && command -v nmcli'
+            need udev sh -c 'command -v udevadm'
+            need systemd sh -c 'test -x /lib/systemd/systemd && test -x /lib/systemd/systemd-networkd'
+            need docker.io sh -c 'command -v dockerd && command -v containerd && command -v runc'
+            # The containers of that Engine are made of it; only a static one is whole without libraries.
+            need busybox-static static_busybox
+        fi
     fi
     missing=$(echo "$missing" | tr ' ' '\n' | sort -u | grep . | tr '\n' ' ')
     missing=${missing% }

@@ -18,6 +18,7 @@ import lab
 SCENARIOS = sorted(path.parent.name for path in (lab.ROOT / "molecule").glob("*/molecule.yml"))
 
 
+@pytest.mark.slow("default")
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(isolated: None, scenario: str, tmp_path: Path) -> None:
     """create, converge, idempotence, check, verify (with traffic), destroy; and no process is left."""
@@ -38,10 +39,9 @@ def _need_roots(scenario: str) -> None:
     for host in inventory["docker_hosts"]["hosts"].values():
         if "root" not in host:
             continue
-        if Path("/proc/self/uid_map").read_text().split()[2] == "1":
-            pytest.skip("a root file system needs the machine's own root")
+        lab.need_root()
         if not (lab.ROOT / ".cache" / "roots" / host["root"]).exists():
-            lab.missing("make supplies has not been run")
+            lab.missing(f"there is no root file system: make .cache/roots/{host['root']}")
 
 
 def _left(home: str) -> list[str]:

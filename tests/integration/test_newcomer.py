@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Dict, List
 
 import pytest
+import yaml
 
 import lab
 import playbook
@@ -95,3 +96,11 @@ def test_archive(home: Path) -> None:
     assert {"plugins/filter/report_page.py", "plugins/plugin_utils/_report/page.html.j2"} <= names
     for target in re.findall(r"\]\(([^)#:]+)\)", (lab.ROOT / "README.md").read_text()):
         assert target in names, target
+
+
+@pytest.mark.slow()
+def test_system_packages(home: Path) -> None:
+    """An execution environment with the installed collection gets what the collection needs of the system."""
+    found = yaml.safe_load(_run(home, ["ansible-builder", "introspect", str(home / ".ansible" / "collections")]))
+    packages = [line.partition("#")[0].strip() for line in found["system"]]
+    assert packages == ["graphviz [platform:dpkg]", "graphviz [platform:rpm]"] and not found["python"]
