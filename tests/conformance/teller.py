@@ -102,19 +102,6 @@ class Teller:
         for name in containers:
             self._same_container(name, capture.container(wanted[f"container {name}"]))
 
-    def same_network(self, number: str, bridge: str, *containers: str) -> None:
-        """Compare what is about one bridge only, beside others that cannot be told."""
-        wanted = self.snapshots[number]
-        for section, family in (("iptables-save", "ip"), ("ip6tables-save", "ip6")):
-            own, theirs = (_about(capture.rules(text), bridge) for text in (self.host.save(family), wanted[section]))
-            assert own == theirs and own, section
-        own_links, links = (capture.bridges(text) for text in (self.host.sh("ip -d -j link"), wanted["ip -d -j link"]))
-        assert {bridge: own_links[bridge]} == _with_attributes({bridge: links[bridge]}, own_links)
-        addresses = [capture.addresses(text)[bridge] for text in (self.host.sh("ip -j addr"), wanted["ip -j addr"])]
-        assert addresses[0] == addresses[1]
-        for name in containers:
-            self._same_container(name, capture.container(wanted[f"container {name}"]))
-
     def _same_devices(self, wanted: capture.Sections) -> None:
         links = self.host.sh("ip -d -j link")
         theirs = wanted["ip -d -j link"]
@@ -181,11 +168,6 @@ def _without(rules: Dict[Any, Any], pattern: str) -> Dict[Any, Any]:
         key: value if isinstance(value, str) else [rule for rule in value if not re.search(pattern, rule)]
         for key, value in rules.items()
     }
-
-
-def _about(rules: Dict[Any, Any], bridge: str) -> Dict[Any, List[str]]:
-    found = {key: [rule for rule in value if bridge in rule] for key, value in rules.items() if key[1][:7] != "policy "}
-    return {key: value for key, value in found.items() if value}
 
 
 def _with_attributes(wanted: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:

@@ -147,7 +147,7 @@ def drive(given: Dict[str, Any], firewall: str) -> None:
     tools = xtables.Tools(str(lab.legacy_tools()), "legacy", ("ip", "ip6"))
     store = xtables.Xtables(xtables.find()) if firewall == "nft" else libiptc.Libiptc(xtables.Xtables(tools))
     changes = [_plan.Change("create", key, None, rules) for key, rules in state.items()]
-    store.apply(changes, lambda _change: None)
+    store.apply(changes)
 
 
 def untranslated(wanted: Dict[Tuple[str, str], List[str]]) -> Dict[Tuple[str, str], List[str]]:

@@ -154,7 +154,7 @@ def _verdicts(key: Json, data: Json) -> str:
     """A map by its name, or its verdicts in braces."""
     if isinstance(data, str):
         return data
-    members = [f"{_right(key, name)} : {verdict(verdict)}" for name, verdict in data["set"]]
+    members = [f"{_right(key, name)} : {verdict(entry)}" for name, entry in data["set"]]
     return "{ " + ", ".join(members) + " }"
 
 
