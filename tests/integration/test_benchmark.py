@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,7 @@ def test_the_readme_shows_rows_of_the_page() -> None:
     assert not set(rows) - set(page)
 
 
+@pytest.mark.slow()
 def test_a_small_run(tmp_path: Path) -> None:
     for tool in ("iptables-save", "ip"):
         lab.need(tool)

@@ -59,6 +59,7 @@ def test_modules_run_inside_and_files_are_the_control_nodes(host: lab.Host, tmp_
     assert net in host.sh("readlink /proc/self/ns/net")
 
 
+@pytest.mark.slow("/etc/netns")
 @pytest.mark.parametrize("place", ["/run", "/etc/netns", "/etc/sysctl.d"])
 def test_files_of_the_hosts_own(host: lab.Host, place: str, tmp_path: Path) -> None:
     """What goes there and comes from there is the host's, with pipelining and without, and lasts."""

@@ -119,6 +119,7 @@ def _unlike(made: List[drifts.Drift]) -> List[drifts.Drift]:
     return list(dict.fromkeys(found.values()))
 
 
+@pytest.mark.slow("nft")
 @pytest.mark.parametrize("backend", ["nft", "nftables"])
 def test_a_host_changed_in_thirty_ways(isolated: None, backend: str) -> None:
     """The drift playbook names what each of them did, and converging ends them all."""

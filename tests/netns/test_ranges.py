@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
+import pytest
+
 import lab
 
 BRIDGES = [{"name": "docker0", "ipv6": True, "bip6": "fd00:17::1/64"}]
@@ -80,6 +82,7 @@ def test_part_of_a_range(each_backend: lab.Host) -> None:
     assert "800" not in host.rules() and "ranges" not in host.rules()
 
 
+@pytest.mark.slow("nftables")
 def test_range_with_allowed_sources(each_backend: lab.Host) -> None:
     host = each_backend
     item = {"target": "8000-8009", "published": "8000-8009", "allowed_sources": ["192.0.2.77"]}

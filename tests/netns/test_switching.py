@@ -87,6 +87,7 @@ def test_there_and_back(host: lab.Host, first: str) -> None:
     assert "\n".join(rules(host)) == "\n".join(there)
 
 
+@pytest.mark.slow("iptables")
 @pytest.mark.parametrize("first", sorted(OTHER))
 def test_published_ports_stay_open(host: lab.Host, first: str) -> None:
     """Traffic after the switch is as before, and with the last bridge everything goes, whatever backend it is on."""
