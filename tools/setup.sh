@@ -18,6 +18,12 @@ need() {
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
+# libvirt's, which Debian 13 has in a package of its own.
+network_driver() {
+    split=libvirt-daemon-driver-network
+    if apt-cache show "$split" >/dev/null 2>&1; then echo "$split"; else echo libvirt-daemon; fi
+}
+
 static_busybox() {
     busybox nc --help 2>&1 | grep -e "-e PROG" && ! ldd "$(command -v busybox)"
 }
@@ -58,13 +64,16 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
             need dbus-daemon sh -c 'command -v dbus-daemon'
             need ufw sh -c 'command -v ufw'
             need netavark test -x /usr/lib/podman/netavark
-            need libvirt-daemon sh -c 'command -v libvirtd && ls /usr/lib*/*/libvirt/*/libvirt_driver_network.so'
+            need libvirt-daemon sh -c 'command -v libvirtd'
+            need "$(network_driver)" sh -c 'ls /usr/lib*/*/libvirt/*/libvirt_driver_network.so'
             need libvirt-clients sh -c 'command -v virsh'
             need dnsmasq-base sh -c 'command -v dnsmasq'
             need network-manager sh -c 'command -v NetworkManager && command -v nmcli'
             need udev sh -c 'command -v udevadm'
             need systemd sh -c 'test -x /lib/systemd/systemd && test -x /lib/systemd/systemd-networkd'
             need docker.io sh -c 'command -v dockerd && command -v containerd && command -v runc'
+            # The browser that looks at the report; Ubuntu has it as a snap only.
+            grep -q '^ID=ubuntu' /etc/os-release || need chromium sh -c 'command -v chromium'
             # The containers of that Engine are made of it; only a static one is whole without libraries.
             need busybox-static static_busybox
         fi
@@ -94,4 +103,6 @@ install_packages >/dev/null 2>&1 || {
     install_packages
 } >&2
 look
+# With the package lists more is known of what is in which package.
+[ -z "$missing" ] || { install_packages >&2; look; }
 [ -z "$missing" ] || { echo "still missing after installation: $missing" >&2; exit 1; }

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
-from ._errors import HostnetError
 from ._plan import Change, Store, apply, diff
 from ._rules import is_built_in
 from ._state import Key, State
@@ -38,7 +37,7 @@ def roll_back(changes: Sequence[Change], read: Callable[[], State], stores: Iter
             if len(rest) >= len(way):
                 return count - len(rest), [f"{change.undo()} ({_reason(change, reasons)})" for change in rest]
             way = rest
-    except HostnetError as error:  # it cannot be read
+    except Exception as error:  # it cannot be read
         return 0, [f"{change} ({error})" for change in changes]
     return count, []
 
