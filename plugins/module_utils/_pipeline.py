@@ -21,7 +21,7 @@ from ._model import Task
 from ._plan import ApplyError, Change
 from ._rules import Counts
 from ._state import State
-from ._undo import roll_back
+from ._undo import attempted, roll_back
 
 # What another program may have made or taken away between our read and our write.
 _RACES = (errno.EEXIST, errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.ENOTUNIQ)
@@ -129,20 +129,21 @@ def _once(task: Task, backend: str, is_dry_run: bool) -> Outcome:
 
 def _apply(task: Task, host: Host, changes: List[Change]) -> None:
     """Write the changes; if that fails, take back what was done. An interruption is passed on when all is undone."""
+    begun: List[Change] = []
     try:
-        _plan.apply(changes, host.stores())
+        _plan.apply(changes, host.stores(), begun)
     except HostnetError as failure:
-        raise _undone(task, host, changes, failure) from failure
+        raise _undone(task, host, begun, failure) from failure
     except Exception as problem:  # not foreseen, but no reason to leave the host half done
         unforeseen = KernelError("apply", text=f"{type(problem).__name__}: {problem}")
-        raise _undone(task, host, changes, unforeseen) from problem
+        raise _undone(task, host, begun, unforeseen) from problem
     except BaseException:
-        _roll_back(task, host, changes)
+        _roll_back(task, host, begun)
         raise
 
 
 def _undone(task: Task, host: Host, changes: List[Change], failure: HostnetError) -> ApplyError:
-    error = ApplyError(failure, *_roll_back(task, host, changes))
+    error = ApplyError(failure, *_roll_back(task, host, attempted(changes, failure)))
     if not error.left:  # else the process that waits tries once more
         watchdog.hold_off()
     return error

@@ -203,13 +203,15 @@ def _turns_off(change: Change) -> bool:
     return change.after in (None, "0")
 
 
-def apply(changes: Sequence[Change], stores: Iterable[Store]) -> None:
+def apply(changes: Sequence[Change], stores: Iterable[Store], begun: List[Change]) -> None:
     """Write the changes, in their order.
 
+    :param begun: gets the changes that a store was given, of which some may be written when one fails
     :raises HostnetError: one could not be written; some of the others are. ``_undo.roll_back`` leads back
     """
     route = {kind: store for store in stores for kind in store.kinds}
     for store, batch in _batches(changes, route):
+        begun += batch
         store.apply(batch)
 
 

@@ -9,8 +9,10 @@ Must not know: the kernel.
 
 from __future__ import annotations
 
+import errno
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
+from ._errors import HostnetError
 from ._plan import Change, Store, apply, diff
 from ._rules import is_built_in
 from ._state import Key, State
@@ -42,6 +44,16 @@ def roll_back(changes: Sequence[Change], read: Callable[[], State], stores: Iter
     return count, []
 
 
+def attempted(changes: Sequence[Change], failure: HostnetError) -> List[Change]:
+    """Those of the changes that may have taken effect: up to the one that the failure names, if it names one.
+
+    What was to be made and was there already is somebody else's: it is none of ours to take back.
+    """
+    named = [number for number, change in enumerate(changes) if str(change) == getattr(failure, "what", "")]
+    is_theirs = bool(named) and getattr(failure, "errno", 0) == errno.EEXIST
+    return list(changes[: named[-1] + 1 - is_theirs] if named else changes)
+
+
 def _way_back(now: State, changes: Sequence[Change]) -> List[Change]:
     return diff(now, undone(now, changes))
 
@@ -49,13 +61,13 @@ def _way_back(now: State, changes: Sequence[Change]) -> List[Change]:
 def _refusals(way: Sequence[Change], stores: Sequence[Store]) -> Dict[Key, Exception]:
     """Write all changes in one go; if that fails one by one, and tell which are refused."""
     try:
-        apply(way, stores)
+        apply(way, stores, [])
         return {}
     except Exception as error:  # each change's own reason is asked for below
         reasons: Dict[Key, Exception] = {way[0].key: error}
     for change in way:
         try:
-            apply([change], stores)
+            apply([change], stores, [])
         except Exception as error:
             reasons[change.key] = error
     return reasons

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
@@ -240,3 +241,30 @@ def test_an_interrupted_run_is_undone(host: lab.Host) -> None:
 
     assert lab.forked(child)["status"] != 0
     assert not lab.difference(before, scenes.whole(host))
+
+
+@pytest.mark.parametrize("what", ["link add docker0 type veth peer name theirs", "netns add web"])
+def test_what_somebody_makes_meanwhile_stays(host: lab.Host, what: str) -> None:
+    """It comes between our look and our write, under a name of ours: it is not taken back with what we made."""
+
+    def child() -> None:
+        from ansible_collections.hostnet.docker.plugins.module_utils import _pipeline
+
+        original, made = _pipeline._plan.apply, []  # type: Any, List[str]
+
+        def apply(*words: Any) -> None:
+            if not made:
+                made.append(what)
+                os.system(f"ip {what}")
+            original(*words)
+
+        _pipeline._plan.apply = apply
+        options = {"bridges": [{"name": "docker0"}], "endpoints": [{"name": "web"}]}
+        host._in_child("host_network", False, False, options)
+
+    lab.forked(child)
+    if what.startswith("link"):
+        assert "docker0@theirs" in host.sh("ip link show docker0") and not Path("/run/netns/web").exists()
+    else:
+        # Looked at again, it is a namespace to join, whose files are not ours.
+        assert "eth0" in lab.sh("web", "ip link") and not Path("/etc/netns/web").exists()

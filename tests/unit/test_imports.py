@@ -26,7 +26,7 @@ ARROWS = {
     "_rules": {"_errors", "_state"},
     "_passes": {"_rules", "_state"},
     "_plan": {"_errors", "_state", "_passes"},
-    "_undo": {"_plan", "_rules", "_state"},
+    "_undo": {"_errors", "_plan", "_rules", "_state"},
     "_text": {"_errors", "_state", "_plan", "_rules"},
     "_options_endpoints": {*BASE, "_specs"} - {"_plan"},
     "_options": {*BASE, "_specs", "_options_endpoints"} - {"_plan"},

@@ -120,5 +120,5 @@ def test_a_host_that_cannot_be_read() -> None:
 def test_an_apply_stops_at_what_is_refused() -> None:
     changes, host = diff(BEFORE, AFTER), Host(BEFORE, refused={A})
     with pytest.raises(KernelError, match="refused"):
-        apply(changes, host.stores)
+        apply(changes, host.stores, [])
     assert host.state[A] == "0"
