@@ -19,6 +19,7 @@ from ansible_collections.hostnet.docker.plugins.module_utils._plan import Change
 from ansible_collections.hostnet.docker.plugins.module_utils._state import Key, State
 
 import lab
+from commands import run_command
 
 FILTER, NAT, RAW, MANGLE = "ip/filter", "ip/nat", "ip/raw", "ip/mangle"
 FORWARD, DOCKER, FILTER_DOCKER = (
@@ -117,7 +118,7 @@ class Site:
 
     def store(self) -> Any:
         """The store under test, made on the host."""
-        tools = xtables.find()
+        tools = xtables.find(run_command)
         assert tools is not None
         assert tools.variant == self.host.firewall
         store = xtables.Xtables(tools)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Collection, Dict, List, Sequence, Tuple
 
+from ._commands import RunCommand
 from ._kernel.host import Host
 from ._layout.iptables import BASE_CHAIN
 from ._pipeline import backend_of, check_root, described, firewall_of, read_all
@@ -18,15 +19,16 @@ from ._rules import Counts
 from ._state import HOST, State
 
 
-def description(backend: str, wanted: Collection[str] = ()) -> Dict[str, Any]:
+def description(run_command: RunCommand, backend: str, wanted: Collection[str] = ()) -> Dict[str, Any]:
     """The host in the words of ``host_network``.
 
+    :param run_command: how programs are run
     :param wanted: what shall be told beside: ``warnings`` (the doctor's findings), ``exposure``, ``counters``,
         ``metrics``, ``rules``
     :raises HostnetError: it cannot be read
     """
     check_root()
-    with Host() as host:
+    with Host(run_command) as host:
         host.choose_firewall(backend, BASE_CHAIN)
         counts: Counts = {}
         outlook = [name for name in wanted if name != "warnings"]
@@ -43,7 +45,7 @@ def _findings(host: Host, live: State, words: Dict[str, Any]) -> List[str]:
     case = doctor.Case(live, backend_of(host), words["firewall"], words, host.former is not None)
     facts = host.read_listeners(doctor.sockets(live, case.backend))
     facts.update(host.read_settings(doctor.SYSCTLS, doctor.FILES))
-    facts.update(diagnosis.read(doctor_modules.names(case.variant), doctor.devices(live, words)))
+    facts.update(diagnosis.read(host.run_command, doctor_modules.names(case.variant), doctor.devices(live, words)))
     case.live = {**live, **facts}
     return doctor.findings(case)
 
@@ -54,7 +56,7 @@ def _on_demand(
     """The results that are told on demand, from all rules that are in force."""
     from ._kernel import others
 
-    found = others.read([choice.store for choice in host.choices()])
+    found = others.read(host.run_command, [choice.store for choice in host.choices()])
     rule_sets = [(live, counts), *found.states]
     results = _told_rules(rule_sets, words) if "rules" in wanted else {}
     if set(wanted) == {"rules"}:

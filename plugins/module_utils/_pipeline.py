@@ -9,6 +9,7 @@ import errno
 from typing import Any, Callable, Collection, Dict, List, NamedTuple, Tuple
 
 from . import _plan
+from ._commands import RunCommand
 from ._errors import Conflict, HostnetError, KernelError, LostRace, PortTaken
 from ._kernel import conntrack, lock, neighbours, processes, watchdog
 from ._kernel.host import Host, families, is_root
@@ -42,9 +43,10 @@ class Outcome(NamedTuple):
     confirm: str = ""
 
 
-def converge(task: Task, backend: str, lock_timeout: float, is_dry_run: bool) -> Outcome:
+def converge(run_command: RunCommand, task: Task, backend: str, lock_timeout: float, is_dry_run: bool) -> Outcome:
     """Bring the host into the state that a task asks for, or find out what that would take.
 
+    :param run_command: how programs are run
     :param backend: ``auto``, ``iptables`` or ``nftables``
     :param lock_timeout: seconds to wait for another run
     :raises HostnetError: it cannot be done; the host is as it was, or the message says what is left
@@ -52,18 +54,18 @@ def converge(task: Task, backend: str, lock_timeout: float, is_dry_run: bool) ->
     check_root()
     with lock.held(lock_timeout):
         is_confirming = task.confirm_timeout is not None and not is_dry_run and watchdog.hold_off()
-        outcome = _twice(task, backend, is_dry_run)
+        outcome = _twice(run_command, task, backend, is_dry_run)
         return outcome._replace(confirm="confirmed") if is_confirming and not outcome.confirm else outcome
 
 
-def _twice(task: Task, backend: str, is_dry_run: bool) -> Outcome:
+def _twice(run_command: RunCommand, task: Task, backend: str, is_dry_run: bool) -> Outcome:
     try:
-        return _once(task, backend, is_dry_run)
+        return _once(run_command, task, backend, is_dry_run)
     except ApplyError as error:
         if error.left or not _is_race(error.failure):
             raise
         # Somebody was faster: look again and plan again, once.
-        return _once(task, backend, is_dry_run)
+        return _once(run_command, task, backend, is_dry_run)
 
 
 def check_root() -> None:
@@ -100,8 +102,8 @@ def _is_race(failure: HostnetError) -> bool:
     return isinstance(failure, LostRace) or (isinstance(failure, KernelError) and failure.errno in _RACES)
 
 
-def _once(task: Task, backend: str, is_dry_run: bool) -> Outcome:
-    with Host() as host:
+def _once(run_command: RunCommand, task: Task, backend: str, is_dry_run: bool) -> Outcome:
+    with Host(run_command) as host:
         host.choose_firewall(backend, BASE_CHAIN)
         live = _read(host, task)
         filtered = families(host.firewall.families) if host.firewall else ()
@@ -158,7 +160,7 @@ def _take_back(task: Task, former: Host, outcome: Outcome) -> None:
 
     :raises KernelError: changes are left
     """
-    with Host() as host:
+    with Host(former.run_command) as host:
         host.firewall, host.former = former.firewall, former.former
         _count, left = _roll_back(task, host, outcome.changes)
         if left:

@@ -13,13 +13,15 @@ import sys
 from typing import List
 
 from . import _options, _pipeline, _text
+from ._commands import RunCommand
 from ._errors import HostnetError
 from ._model import Task
 
 
-def main(arguments: List[str]) -> int:
+def main(run_command: RunCommand, arguments: List[str]) -> int:
     """Bring the host into the state that the file says; ``--check`` only tells what that would take.
 
+    :param run_command: how programs are run
     :param arguments: the path of a JSON file of ``host_network``'s options, all of them with a value
     :returns: the exit status: 0 done, 1 it failed, 2 wrong usage
     """
@@ -32,7 +34,7 @@ def main(arguments: List[str]) -> int:
             params = json.load(file)
         task = _as_left(_options.host_task(params))
         timeout, backend = params["lock_timeout"], params["firewall_backend"]
-        outcome = _pipeline.converge(task, backend, timeout, "--check" in arguments)
+        outcome = _pipeline.converge(run_command, task, backend, timeout, "--check" in arguments)
     except (HostnetError, OSError) as error:
         sys.stderr.write(f"hostnet-docker: {error}\n")
         return 1

@@ -9,11 +9,12 @@ import errno
 import gc
 import json
 import sys
-from typing import Any, Callable, Collection, Dict, Mapping
+from typing import Any, Callable, Collection, Dict, List, Mapping, Tuple
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
 from . import _pipeline, _specs, _text
+from ._commands import RunCommand
 from ._errors import HostnetError, KernelError, OptionError
 from ._layout import describe
 from ._model import Task
@@ -31,22 +32,25 @@ def run(argument_spec: Mapping[str, Any], to_task: Callable[[Mapping[str, Any]],
     try:
         task = to_task(module.params)
         timeout = seconds("lock_timeout", module.params["lock_timeout"])
-        outcome = _pipeline.converge(task, module.params["firewall_backend"], timeout, module.check_mode)
+        backend, is_dry_run = module.params["firewall_backend"], module.check_mode
+        outcome = _pipeline.converge(_run_command(module), task, backend, timeout, is_dry_run)
     except HostnetError as error:
         module.fail_json(msg=_message(error), **_missing(error))
     _leave(module, **_result(module, task, outcome))
 
 
-def describe_host(argument_spec: Mapping[str, Any], describe_it: Callable[[str, Collection[str]], Result]) -> None:
+def describe_host(
+    argument_spec: Mapping[str, Any], describe_it: Callable[[RunCommand, str, Collection[str]], Result]
+) -> None:
     """Run the module that reads the host and changes nothing.
 
-    :param describe_it: makes the result for a backend, with what is told on demand
+    :param describe_it: makes the result, given how programs are run, the backend, and what is told on demand
     """
     gc.disable()  # see ``run``
     module = _module({**argument_spec, **_specs.BACKEND})
     try:
         wanted = [name for name in argument_spec if module.params[name]]
-        words = describe_it(module.params["firewall_backend"], wanted)
+        words = describe_it(_run_command(module), module.params["firewall_backend"], wanted)
     except HostnetError as error:
         module.fail_json(msg=_message(error), **_missing(error))
     for warning in words.pop("warnings", ()):
@@ -71,6 +75,23 @@ def _module(spec: Mapping[str, Any]) -> AnsibleModule:
             raise
         sys.stdout.write(json.dumps({"failed": True, "msg": str(error)}))
         raise SystemExit(1) from problem
+
+
+def _run_command(module: AnsibleModule) -> RunCommand:
+    """How programs are run: by Ansible, each word as it is, their own words in English."""
+
+    def run_command(command: List[str], text: str) -> Tuple[int, str, str]:
+        answer: Tuple[int, str, str] = module.run_command(
+            command,
+            data=text,
+            binary_data=True,
+            environ_update={"LC_ALL": "C"},
+            expand_user_and_vars=False,
+            handle_exceptions=False,
+        )
+        return answer
+
+    return run_command
 
 
 def not_a_dict(spec: Mapping[str, Any], params: Mapping[str, Any]) -> OptionError | None:

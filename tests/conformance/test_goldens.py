@@ -14,6 +14,7 @@ from ansible_collections.hostnet.docker.plugins.module_utils._kernel import libi
 from ansible_collections.hostnet.docker.plugins.module_utils._layout import iptables, placement, policy, spans
 
 import lab
+from commands import run_command
 from shared import folder, present
 
 GOLDENS = folder("moby-goldens", "iptables")
@@ -144,8 +145,8 @@ def drive(given: Dict[str, Any], firewall: str) -> None:
         state.update(dict.fromkeys(iptables.own_chains(family), ()))
         for key in {placed.key for placed in wanted}:
             state[key] = placement.place((), [placed for placed in wanted if placed.key == key], set())
-    tools = xtables.Tools(str(lab.legacy_tools()), "legacy", ("ip", "ip6"))
-    store = xtables.Xtables(xtables.find()) if firewall == "nft" else libiptc.Libiptc(xtables.Xtables(tools))
+    tools = xtables.Tools(run_command, str(lab.legacy_tools()), "legacy", ("ip", "ip6"))
+    store = xtables.Xtables(xtables.find(run_command)) if firewall == "nft" else libiptc.Libiptc(xtables.Xtables(tools))
     changes = [_plan.Change("create", key, None, rules) for key, rules in state.items()]
     store.apply(changes)
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import Any, Dict, List
@@ -213,4 +214,4 @@ def _processes(host: lab.Host, module: str, options: Options) -> List[str]:
 
 def _note(event: str, args: Any) -> None:
     if event in ("subprocess.Popen", "os.exec"):  # the first is all that this collection starts programs by
-        print("started", str(args[0]).rpartition("/")[2], file=sys.stderr)
+        print("started", os.fsdecode(args[0]).rpartition("/")[2], file=sys.stderr)

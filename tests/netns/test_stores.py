@@ -16,6 +16,7 @@ from ansible_collections.hostnet.docker.plugins.module_utils._kernel import fire
 from ansible_collections.hostnet.docker.plugins.module_utils._state import Key, State
 
 import lab
+from commands import run_command
 from stores import BOTH, DOCKER, FILTER, FOREIGN, FORWARD, WRITTEN, Site, new_site, wanted
 
 
@@ -141,7 +142,7 @@ def test_the_store_that_is_chosen(site: Site) -> None:
     """The host's own variant, through the library where that is there."""
     if site.kind == "legacy":
         return
-    choice = site.inside(lambda: firewall.choose("auto", "DOCKER")[0])
+    choice = site.inside(lambda: firewall.choose(run_command, "auto", "DOCKER")[0])
     assert choice.layout == "iptables"
     assert choice.families == BOTH
     assert choice.name() == ("iptables-nft" if site.kind == "nft" else "iptables-legacy (python-iptables)")

@@ -37,6 +37,7 @@ from ansible_collections.hostnet.docker.plugins.module_utils._rules import parse
 from ansible_collections.hostnet.docker.plugins.module_utils._state import HOST, Key, State
 from hypothesis import strategies as st
 
+from commands import run_command
 from properties import anything, holds, json_values, near
 
 SCOPE = "ip docker-bridges"
@@ -355,7 +356,7 @@ def test_a_process_may_call_itself_anything(tmp_path: Path, monkeypatch: pytest.
 def test_a_desired_state_that_is_none(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "state.json"
     path.write_text(text, encoding="utf-8")
-    assert _restore.main([str(path)]) == 1
+    assert _restore.main(run_command, [str(path)]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and str(path) in said and "run the role again" in said
 

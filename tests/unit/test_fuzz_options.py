@@ -146,8 +146,9 @@ FORBIDDEN = {"system", "popen", "spawnl", "spawnv", "execl", "execv", "getoutput
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: path.stem)
 def test_no_text_reaches_a_shell(path: Path) -> None:
-    """Programs are started with lists of arguments, by the few files that may start one."""
-    starters = {"tool.py", "xtables.py", "sysctl.py", "diagnosis.py", "firewalld.py", "drawing.py", "netns.py"}
+    """Programs are started with lists of arguments, by the few files that may start one; what
+    a module needs is run by Ansible."""
+    starters = {"drawing.py", "netns.py"}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

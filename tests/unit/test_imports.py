@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins" / "module_utils"
 
 # The first part of a path below module_utils -> what it may import from the collection.
-BASE = {"_state", "_errors", "_values", "_portspec", "_model", "_rules", "_plan"}
+BASE = {"_commands", "_state", "_errors", "_values", "_portspec", "_model", "_rules", "_plan"}
 ARROWS = {
     "_errors": set(),
+    "_commands": {"_errors"},
     "_state": {"_errors"},
     "_values": {"_errors", "_state"},
     "_portspec": {"_errors", "_values"},
@@ -28,10 +29,10 @@ ARROWS = {
     "_plan": {"_errors", "_state", "_passes"},
     "_undo": {"_errors", "_plan", "_rules", "_state"},
     "_text": {"_errors", "_state", "_plan", "_rules"},
-    "_options_endpoints": {*BASE, "_specs"} - {"_plan"},
-    "_options": {*BASE, "_specs", "_options_endpoints"} - {"_plan"},
+    "_options_endpoints": {*BASE, "_specs"} - {"_commands", "_plan"},
+    "_options": {*BASE, "_specs", "_options_endpoints"} - {"_commands", "_plan"},
     "_layout": {"_model", "_portspec", "_rules", "_state", "_values", "_errors", "_layout"},
-    "_kernel": {"_rules", "_state", "_errors", "_plan", "_kernel"},
+    "_kernel": {"_commands", "_rules", "_state", "_errors", "_plan", "_kernel"},
     "_tracer": {"_rules", "_state", "_tracer"},
     "_metrics": set(),
     "_exposure": {"_layout", "_metrics", "_state", "_tracer"},

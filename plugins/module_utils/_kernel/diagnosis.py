@@ -21,17 +21,18 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 from typing import Dict, Iterable, List, Sequence
 
+from .._commands import RunCommand
 from .._state import HOST, Key, State
 from . import nft, processes, xtables
 
 _LINKS = "/run/systemd/netif/links"
 _TABLES = ("filter", "nat", "mangle", "raw")
+_PATIENCE = "10"  # seconds that NetworkManager has for its answer
 
 
-def read(modules: Iterable[str], devices: Sequence[str]) -> State:
+def read(run_command: RunCommand, modules: Iterable[str], devices: Sequence[str]) -> State:
     """The facts.
 
     :param modules: kernel modules that are asked for
@@ -39,10 +40,10 @@ def read(modules: Iterable[str], devices: Sequence[str]) -> State:
     """
     state: State = {Key("kernel", HOST, "release"): os.uname().release}
     state.update({Key("module", HOST, name): found for name, found in _modules(modules).items()})
-    state.update(_other_variant())
+    state.update(_other_variant(run_command))
     running = processes.running(("NetworkManager", "systemd-network"))
     if "NetworkManager" in running:
-        state[Key("manager", HOST, "NetworkManager")] = _network_manager(devices)
+        state[Key("manager", HOST, "NetworkManager")] = _network_manager(run_command, devices)
     if "systemd-network" in running:
         state[Key("manager", HOST, "systemd-networkd")] = _networkd(devices)
     daemons = {"firewalld": processes.has_firewalld() and "firewalld", "dockerd": processes.running_dockerd()}
@@ -64,14 +65,14 @@ def _modules(names: Iterable[str]) -> Dict[str, bool]:
     return {name: name in plain or os.path.isdir(f"/sys/module/{name}") for name in names}
 
 
-def _other_variant() -> State:
+def _other_variant(run_command: RunCommand) -> State:
     """The rules of the iptables that the host does not use."""
-    tools = xtables.find()
+    tools = xtables.find(run_command)
     if tools is None:
         return {}
     other, read_tables = ("legacy", _legacy_tables) if tools.variant == "nft" else ("nft", _nft_tables)
     found = {family: tables for family in ("ip", "ip6") for tables in [read_tables(family)] if tables}
-    counts = _counted(tools.directory, other, found)
+    counts = _counted(tools, other, found)
     return {Key("variant", HOST, f"iptables-{other}"): counts} if counts else {}
 
 
@@ -87,12 +88,12 @@ def _nft_tables(family: str) -> List[str]:
     return [table for table in _TABLES if nft.has_table(family, table)]
 
 
-def _counted(directory: str, variant: str, found: Dict[str, List[str]]) -> Dict[str, int]:
+def _counted(tools: xtables.Tools, variant: str, found: Dict[str, List[str]]) -> Dict[str, int]:
     counts: Dict[str, int] = {}
     for family, tables in found.items():
-        program = _program(directory, variant, family)
+        program = _program(tools.directory, variant, family)
         for table in tables:
-            counts[f"{family}/{table}"] = _rules([program, "-t", table]) if program else -1
+            counts[f"{family}/{table}"] = _rules(tools.run_command, [program, "-t", table]) if program else -1
     return {table: count for table, count in counts.items() if count}
 
 
@@ -101,20 +102,18 @@ def _program(directory: str, variant: str, family: str) -> str | None:
     return shutil.which(f"{name}-{variant}-save", path=os.pathsep.join([directory, "/usr/sbin", "/sbin"]))
 
 
-def _rules(command: List[str]) -> int:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return -1 if done.returncode else sum(row.startswith("-A ") for row in done.stdout.splitlines())
+def _rules(run_command: RunCommand, command: List[str]) -> int:
+    status, output, _said = run_command(command, "")
+    return -1 if status else sum(row.startswith("-A ") for row in output.splitlines())
 
 
-def _network_manager(devices: Sequence[str]) -> Dict[str, str]:
-    command = ["nmcli", "-t", "-f", "DEVICE,STATE", "device"]
+def _network_manager(run_command: RunCommand, devices: Sequence[str]) -> Dict[str, str]:
+    command = ["timeout", _PATIENCE, "nmcli", "-t", "-f", "DEVICE,STATE", "device"]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=10, env={**os.environ, "LC_ALL": "C"}
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        _status, output, _said = run_command(command, "")
+    except OSError:
         return {}
-    states = dict(row.replace("\\:", ":").rpartition(":")[::2] for row in done.stdout.splitlines())
+    states = dict(row.replace("\\:", ":").rpartition(":")[::2] for row in output.splitlines())
     return {name: states[name] for name in devices if states.get(name, "unmanaged") != "unmanaged"}
 
 

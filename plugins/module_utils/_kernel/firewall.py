@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Callable, Iterable, NamedTuple, Sequence, Tuple, Union
 
+from .._commands import RunCommand
 from .._errors import MissingTool
 from .._plan import Change
 from .._rules import Counts
@@ -33,7 +34,7 @@ class Choice(NamedTuple):
     kinds: Tuple[str, ...] = ("chain", "policy")
 
 
-def choose(backend: str, chain: str) -> Tuple[Choice, Choice | None]:
+def choose(run_command: RunCommand, backend: str, chain: str) -> Tuple[Choice, Choice | None]:
     """The store for ``firewall_backend``, and that of the other layout if the host has rules in it.
 
     :param backend: ``iptables``, ``nftables``, or ``auto``: iptables, as dockerd, unless there is none or the host's
@@ -41,15 +42,15 @@ def choose(backend: str, chain: str) -> Tuple[Choice, Choice | None]:
     :param chain: a chain of table filter that says that there are rules for iptables
     :raises MissingTool: the host has none of the kind
     """
-    tools = xtables.find()
+    tools = xtables.find(run_command)
     has_tables = nft.find() is not None and any(nft.has_table(family) for family in nft.families())
     if backend == "auto":
         is_native = tools is None or (has_tables and not xtables.has_chain(tools, chain))
         backend = "nftables" if is_native and nft.find() else "iptables"
     if backend == "iptables":
-        return _iptables(tools), _nftables() if has_tables else None
+        return _iptables(tools), _nftables(run_command) if has_tables else None
     is_former = tools is not None and xtables.has_chain(tools, chain)
-    return _nftables(), _iptables(tools) if is_former else None
+    return _nftables(run_command), _iptables(tools) if is_former else None
 
 
 def _iptables(tools: xtables.Tools | None) -> Choice:
@@ -61,11 +62,11 @@ def _iptables(tools: xtables.Tools | None) -> Choice:
     return Choice("iptables", "iptables-nft", lambda: "iptables-nft", tools.families, store.read, store.apply)
 
 
-def _nftables() -> Choice:
+def _nftables(run_command: RunCommand) -> Choice:
     path = nft.find()
     if path is None:
         raise MissingTool("nft", "install the package nftables, or use firewall_backend: iptables")
-    store = nft.Nft(path)
+    store = nft.Nft(run_command, path)
     return Choice("nftables", "nftables", lambda: "nftables", tuple(nft.families()), store.read, store.apply, nft.KINDS)
 
 

@@ -14,10 +14,10 @@ import contextlib
 import os
 import re
 import shlex
-import subprocess
 from itertools import groupby
 from typing import Any, Dict, List, NamedTuple, Sequence
 
+from .._commands import RunCommand
 from .._errors import KernelError, LostRace
 from .._plan import Change, diff
 from .._rules import with_lost
@@ -36,27 +36,6 @@ _RUNNING = {"zone": "getZoneSettings2", "policy": "getPolicySettings"}
 _MISSING = ("INVALID_ZONE", "INVALID_POLICY")
 _RACES = ("ALREADY_ENABLED", "UNKNOWN_INTERFACE", "ZONE_ALREADY_SET", "ZONE_CONFLICT", "NAME_CONFLICT", *_MISSING)
 _PLAIN = "sbyinu"
-
-
-def read(zone: str, policy: str) -> State:
-    """The zone and the policy, as far as they are there, and the zone of every interface.
-
-    ``STATE`` is ``running``, or why it does not answer.
-    """
-    state: State = {STATE: "running"}
-    try:
-        found = bindings(_call("zone", "getActiveZones"))
-        interfaces = [binding for binding in found if binding.kind == "interfaces"]
-        state.update({Key(KIND, HOST, f"interface {binding.name}"): binding.zone for binding in interfaces})
-        for kind, name in (("zone", zone), ("policy", policy)):
-            settings = _settings(kind, name)
-            if settings is not None:
-                state[Key(KIND, HOST, f"{kind} {name}")] = settings
-    except KernelError as error:
-        return {STATE: error.text}
-    except (ValueError, StopIteration):
-        return {STATE: "its answer cannot be read"}
-    return state
 
 
 class Binding(NamedTuple):
@@ -79,14 +58,6 @@ def bindings(answer: str) -> List[Binding]:
     return found
 
 
-def _settings(kind: str, name: str) -> Dict[str, Any] | None:
-    """The texts and lists of texts of what runs; None if there is none of the name."""
-    try:
-        return parsed(_call(kind, _RUNNING[kind], "s", name))
-    except LostRace:
-        return None
-
-
 def parsed(answer: str) -> Dict[str, Any]:
     """A dictionary as busctl prints it: ``a{sv} 2 "target" s "ACCEPT" "egress_zones" as 1 "docker"``."""
     words = iter(shlex.split(answer)[1:])
@@ -103,29 +74,108 @@ def parsed(answer: str) -> Dict[str, Any]:
     return found
 
 
-def apply(changes: Sequence[Change]) -> None:
-    """Make the changes; after those of zones and policies firewalld is reloaded.
+class Bus:
+    """The conversation with firewalld.
 
-    :raises LostRace: firewalld's state is not the one that was read
-    :raises KernelError: firewalld's own words, or those of the bus
+    :param run_command: how busctl is run
     """
-    for is_definition, members in groupby(changes, lambda change: not change.key.name.startswith("interface ")):
-        for change in members:
-            _write(change)
-        if is_definition:
-            _reload()
 
+    def __init__(self, run_command: RunCommand) -> None:
+        self._run_command = run_command
 
-def _write(change: Change) -> None:
-    kind, _space, name = change.key.name.partition(" ")
-    if kind == "interface":
-        verb, zone = ("removeInterface", change.before) if change.after is None else ("addInterface", change.after)
-        _call("zone", verb, "ss", zone, name)
-    elif change.after is None:
-        path = shlex.split(_call(_CONFIG, _PERMANENT[kind][1], "s", name))[1]
-        _call(f"{_CONFIG}.{kind}", "remove", path=path)
-    else:
-        _call(_CONFIG, _PERMANENT[kind][0], "sa{sv}", name, *_dictionary(change.after))
+    def read(self, zone: str, policy: str) -> State:
+        """The zone and the policy, as far as they are there, and the zone of every interface.
+
+        ``STATE`` is ``running``, or why it does not answer.
+        """
+        state: State = {STATE: "running"}
+        try:
+            found = bindings(self._call("zone", "getActiveZones"))
+            interfaces = [binding for binding in found if binding.kind == "interfaces"]
+            state.update({Key(KIND, HOST, f"interface {binding.name}"): binding.zone for binding in interfaces})
+            for kind, name in (("zone", zone), ("policy", policy)):
+                settings = self._settings(kind, name)
+                if settings is not None:
+                    state[Key(KIND, HOST, f"{kind} {name}")] = settings
+        except KernelError as error:
+            return {STATE: error.text}
+        except (ValueError, StopIteration):
+            return {STATE: "its answer cannot be read"}
+        return state
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make the changes; after those of zones and policies firewalld is reloaded.
+
+        :raises LostRace: firewalld's state is not the one that was read
+        :raises KernelError: firewalld's own words, or those of the bus
+        """
+        for is_definition, members in groupby(changes, lambda change: not change.key.name.startswith("interface ")):
+            for change in members:
+                self._write(change)
+            if is_definition:
+                self._reload()
+
+    def _settings(self, kind: str, name: str) -> Dict[str, Any] | None:
+        """The texts and lists of texts of what runs; None if there is none of the name."""
+        try:
+            return parsed(self._call(kind, _RUNNING[kind], "s", name))
+        except LostRace:
+            return None
+
+    def _write(self, change: Change) -> None:
+        kind, _space, name = change.key.name.partition(" ")
+        if kind == "interface":
+            verb, zone = ("removeInterface", change.before) if change.after is None else ("addInterface", change.after)
+            self._call("zone", verb, "ss", zone, name)
+        elif change.after is None:
+            path = shlex.split(self._call(_CONFIG, _PERMANENT[kind][1], "s", name))[1]
+            self._call(f"{_CONFIG}.{kind}", "remove", path=path)
+        else:
+            self._call(_CONFIG, _PERMANENT[kind][0], "sa{sv}", name, *_dictionary(change.after))
+
+    def _reload(self) -> None:
+        """Reload, and put back what that took away: what is in zones for now, and all that iptables wrote."""
+        tools = xtables.find(self._run_command)
+        store = xtables.Xtables(tools) if tools else None
+        rules = store.read(tools.families) if store and tools else {}
+        bound = bindings(self._call("zone", "getActiveZones"))
+        try:
+            self._call("", "reload")
+            self._bind(bound)
+        finally:
+            if store and tools:
+                now = store.read(tools.families)
+                store.apply(diff(now, _restored(rules, now)))
+
+    def _bind(self, bound: Sequence[Binding]) -> None:
+        there = bindings(self._call("zone", "getActiveZones"))
+        for binding in bound:
+            if binding not in there:
+                verb = "addInterface" if binding.kind == "interfaces" else "addSource"
+                with contextlib.suppress(LostRace):  # its zone went with the reload, or somebody was faster
+                    self._call("zone", verb, "ss", binding.zone, binding.name)
+
+    def _call(self, interface: str, method: str, signature: str = "", *arguments: str, path: str = "") -> str:
+        """Call a method and return what busctl prints.
+
+        :param interface: its last part, such as ``zone``
+        """
+        part = _CONFIG if interface.startswith(_CONFIG) else ""
+        place = path or (f"{_PATH}/{part}" if part else _PATH)
+        name = f"{_NAME}.{interface}" if interface else _NAME
+        command = ["busctl", "--auto-start=no", "call", _NAME, place, name, method]
+        command += [signature, *arguments] if signature else []
+        try:
+            status, output, said = self._run_command(command, "")
+        except OSError as error:
+            raise KernelError(
+                f"firewalld: {method}", error.errno or 0, f"busctl: {os.strerror(error.errno or 0)}"
+            ) from error
+        if status == 0:
+            return output
+        said = said.strip().partition("Call failed: ")[2] or said.strip()
+        kind = LostRace if said.startswith(_RACES) else KernelError
+        raise kind(f"firewalld: {method} {' '.join(arguments[:2])}".rstrip(), text=said)
 
 
 def _dictionary(settings: Dict[str, Any]) -> List[str]:
@@ -133,30 +183,6 @@ def _dictionary(settings: Dict[str, Any]) -> List[str]:
     for name, value in settings.items():
         words += [name, "s", value] if isinstance(value, str) else [name, "as", str(len(value)), *value]
     return words
-
-
-def _reload() -> None:
-    """Reload, and put back what that took away: what is in zones for now, and all that iptables wrote."""
-    tools = xtables.find()
-    store = xtables.Xtables(tools) if tools else None
-    rules = store.read(tools.families) if store and tools else {}
-    bound = bindings(_call("zone", "getActiveZones"))
-    try:
-        _call("", "reload")
-        _bind(bound)
-    finally:
-        if store and tools:
-            now = store.read(tools.families)
-            store.apply(diff(now, _restored(rules, now)))
-
-
-def _bind(bound: Sequence[Binding]) -> None:
-    there = bindings(_call("zone", "getActiveZones"))
-    for binding in bound:
-        if binding not in there:
-            verb = "addInterface" if binding.kind == "interfaces" else "addSource"
-            with contextlib.suppress(LostRace):  # its zone went with the reload, or somebody was faster
-                _call("zone", verb, "ss", binding.zone, binding.name)
 
 
 def _restored(before: State, now: State) -> State:
@@ -168,26 +194,3 @@ def _restored(before: State, now: State) -> State:
         elif not _OWN_CHAINS.match(key.name):
             state[key] = with_lost(now.get(key, ()), value)
     return state
-
-
-def _call(interface: str, method: str, signature: str = "", *arguments: str, path: str = "") -> str:
-    """Call a method and return what busctl prints.
-
-    :param interface: its last part, such as ``zone``
-    """
-    part = _CONFIG if interface.startswith(_CONFIG) else ""
-    place = path or (f"{_PATH}/{part}" if part else _PATH)
-    name = f"{_NAME}.{interface}" if interface else _NAME
-    command = ["busctl", "--auto-start=no", "call", _NAME, place, name, method]
-    command += [signature, *arguments] if signature else []
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise KernelError(
-            f"firewalld: {method}", error.errno or 0, f"busctl: {os.strerror(error.errno or 0)}"
-        ) from error
-    if done.returncode == 0:
-        return done.stdout
-    said = done.stderr.strip().partition("Call failed: ")[2] or done.stderr.strip()
-    kind = LostRace if said.startswith(_RACES) else KernelError
-    raise kind(f"firewalld: {method} {' '.join(arguments[:2])}".rstrip(), text=said)

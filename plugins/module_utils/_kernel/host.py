@@ -12,6 +12,7 @@ import os
 from itertools import groupby
 from typing import Any, Collection, Dict, Iterable, List, Sequence, Tuple
 
+from .._commands import RunCommand
 from .._plan import Change, Store
 from .._rules import Counts
 from .._state import HOST, Key, State, select
@@ -21,11 +22,15 @@ NETLINK_KINDS = ("netns", "link", "up", "address", "route")
 
 
 class Host:
-    """The host whose network namespace this process is in; use it as a context manager."""
+    """The host whose network namespace this process is in; use it as a context manager.
 
-    def __init__(self) -> None:
+    :param run_command: how programs are run
+    """
+
+    def __init__(self, run_command: RunCommand) -> None:
+        self.run_command = run_command
         self._netlink: Any = None
-        self._settings = sysctl.Settings()
+        self._settings = sysctl.Settings(run_command)
         self._patience = dying.Patience()
         self.firewall: firewall.Choice | None = None
         self.former: firewall.Choice | None = None
@@ -43,7 +48,7 @@ class Host:
 
         :raises MissingTool: there is none
         """
-        self.firewall, self.former = firewall.choose(backend, chain)
+        self.firewall, self.former = firewall.choose(self.run_command, backend, chain)
 
     def read_devices(self, joined: Iterable[str]) -> State:
         """The host's namespaces, links, addresses, routes; ``joined`` are further namespaces by path.
@@ -136,7 +141,7 @@ class Host:
             return {}
         from . import firewalld
 
-        return firewalld.read(zone, policy)
+        return firewalld.Bus(self.run_command).read(zone, policy)
 
     def check_writers(self, changes: Sequence[Change]) -> None:
         """Load what the changes are written with, in check mode too: nothing may be half done for want of it.
@@ -153,7 +158,7 @@ class Host:
     def stores(self) -> List[Store]:
         """The writers, for ``_plan.apply``."""
         stores = [
-            Store(("firewalld",), _apply_firewalld),
+            Store(("firewalld",), self._apply_firewalld),
             Store(("sysctl", *NETLINK_KINDS), self._apply_devices),
             Store(("file",), files.apply),
         ]
@@ -168,18 +173,17 @@ class Host:
             apply = self._settings.apply if is_setting else self._speaker().apply
             apply(list(members))
 
+    def _apply_firewalld(self, changes: Sequence[Change]) -> None:
+        from . import firewalld
+
+        firewalld.Bus(self.run_command).apply(changes)
+
     def _speaker(self) -> Any:
         if self._netlink is None:
             from .rtnl import Netlink
 
             self._netlink = Netlink()
         return self._netlink
-
-
-def _apply_firewalld(changes: Sequence[Change]) -> None:
-    from . import firewalld
-
-    firewalld.apply(changes)
 
 
 def is_root() -> bool:

@@ -15,11 +15,12 @@ import shutil
 import struct
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Sequence, Set, Tuple
 
+from .. import _commands
+from .._commands import RunCommand
 from .._errors import KernelError, LostRace
 from .._plan import Change
 from .._rules import OPAQUE, Counts, edits
 from .._state import Key, State
-from . import tool
 from .wire import HEADER, NETFILTER, Wire, attribute, attributes
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def _is_there(family: str, kind: int, body: bytes) -> bool:
 class Nft:
     """The store over the tool; it remembers what it read, by which it knows the rules' handles."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, run_command: RunCommand, path: str) -> None:
+        self._run_command = run_command
         self._path = path
         self._read: State = {}
         self._handles: Dict[Key, List[int]] = {}
@@ -137,7 +139,7 @@ class Nft:
                 self._read[change.key] = change.after
 
     def _run(self, arguments: List[str], text: str, what: str) -> str:
-        return tool.run([self._path, *arguments], text, what, failure)
+        return _commands.run(self._run_command, [self._path, *arguments], text, what, failure)
 
 
 class Script:
@@ -284,4 +286,4 @@ def failure(what: str, stderr: str, text: str = "") -> KernelError:
     named = re.match(r"\S*?:(\d+):", said)
     reason = said.partition("Error: ")[2] or said or "failed without a word"
     kind = LostRace if any(word in stderr for word in _RACES) else KernelError
-    return kind(what, text=reason + tool.at(text, named and named.group(1)))
+    return kind(what, text=reason + _commands.at(text, named and named.group(1)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Callable, List, NamedTuple, Sequence, Set, Tuple
 
+from .._commands import RunCommand
 from .._errors import HostnetError
 from .._rules import Counts
 from .._state import State
@@ -27,7 +28,7 @@ class Others(NamedTuple):
     unread: List[str]
 
 
-def read(own: Sequence[str]) -> Others:
+def read(run_command: RunCommand, own: Sequence[str]) -> Others:
     """All rules that are in force beside those of our own stores.
 
     :param own: which have been read: ``iptables-nft``, ``iptables-legacy``, ``nftables``
@@ -35,34 +36,34 @@ def read(own: Sequence[str]) -> Others:
     found = Others([], [])
     if "iptables-legacy" not in own:
         families = [family for family in _FAMILIES if xtables.legacy_tables(family)]
-        _variant("legacy", families, found)
+        _variant(run_command, "legacy", families, found)
     tables = set(nft.tables())
     compatible = {table for table in tables if table[0] in _FAMILIES and table[1] in _COMPATIBLE}
     if "iptables-nft" not in own:
         families = [family for family in _FAMILIES if any(table[0] == family for table in compatible)]
-        if _is_shown(families, found):
+        if _is_shown(run_command, families, found):
             tables -= compatible
     else:
         tables -= compatible
     if "nftables" in own:
         tables -= {(family, nft.TABLE) for family in _FAMILIES}
-    _native(tables, found)
+    _native(run_command, tables, found)
     return found
 
 
-def _is_shown(families: Sequence[str], found: Others) -> bool:
+def _is_shown(run_command: RunCommand, families: Sequence[str], found: Others) -> bool:
     """Whether the tables that iptables-nft uses are such that it can show them; else they are read as any other."""
     before = len(found.unread)
-    _variant("nft", families, found)
+    _variant(run_command, "nft", families, found)
     is_shown = len(found.unread) == before
     del found.unread[before:]
     return is_shown
 
 
-def _variant(variant: str, families: Sequence[str], found: Others) -> None:
+def _variant(run_command: RunCommand, variant: str, families: Sequence[str], found: Others) -> None:
     if not families:
         return
-    tools = xtables.find(variant)
+    tools = xtables.find(run_command, variant)
     unread = [
         f"{family} tables of iptables-{variant}" for family in families if not tools or family not in tools.families
     ]
@@ -72,12 +73,12 @@ def _variant(variant: str, families: Sequence[str], found: Others) -> None:
     found.unread.extend(unread)
 
 
-def _native(tables: Set[Tuple[str, str]], found: Others) -> None:
+def _native(run_command: RunCommand, tables: Set[Tuple[str, str]], found: Others) -> None:
     path = nft.find()
     for family, table in sorted(tables):
         if family == "arp":
             continue
-        store = nft.Nft(path) if path and family != "bridge" else None
+        store = nft.Nft(run_command, path) if path and family != "bridge" else None
         if store is None:
             found.unread.append(f"{family} {table}")
         else:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import subprocess
 from itertools import groupby
 from typing import Dict, Iterable, List, Sequence, Tuple
 
+from .._commands import RunCommand
 from .._errors import KernelError
 from .._plan import Change
 from .._state import HOST, Key, State
@@ -36,7 +36,8 @@ class Settings:
     are read and written through a /proc of this run's own, a fresh one after every few of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run_command: RunCommand) -> None:
+        self._run_command = run_command
         self._root: int | None = None
         self._visits = 0
 
@@ -66,7 +67,7 @@ class Settings:
         :raises KernelError: with the kernel's errno
         """
         for scope, members in groupby(changes, lambda change: change.key.scope):
-            namespaces.in_namespace(scope, _write_all, self._below(scope), list(members))
+            namespaces.in_namespace(scope, _write_all, self._run_command, self._below(scope), list(members))
 
     def _below(self, scope: str) -> int | None:
         """The directory that names are looked up in; None for the /proc/sys that everybody sees."""
@@ -107,19 +108,19 @@ def _read_all(below: int | None, names: Iterable[str]) -> Dict[str, str]:
     return found
 
 
-def _write_all(below: int | None, changes: Sequence[Change]) -> None:
+def _write_all(run_command: RunCommand, below: int | None, changes: Sequence[Change]) -> None:
     for change in changes:
         if change.after is not None:
-            _write(below, change)
+            _write(run_command, below, change)
 
 
-def _write(below: int | None, change: Change) -> None:
+def _write(run_command: RunCommand, below: int | None, change: Change) -> None:
     try:
         _put(below, change.key.name, change.after)
     except OSError as error:
         if error.errno != errno.ENOENT or not change.key.name.startswith(_BRIDGE):
             raise KernelError(str(change), error.errno or 0) from error
-        _load_br_netfilter(below, change)
+        _load_br_netfilter(run_command, below, change)
 
 
 def _put(below: int | None, name: str, value: str) -> None:
@@ -130,10 +131,10 @@ def _put(below: int | None, name: str, value: str) -> None:
         os.close(handle)
 
 
-def _load_br_netfilter(below: int | None, change: Change) -> None:
+def _load_br_netfilter(run_command: RunCommand, below: int | None, change: Change) -> None:
     """dockerd loads the module too when its rules need bridged packets."""
     try:
-        subprocess.run(["modprobe", "br_netfilter"], check=False, capture_output=True)
+        run_command(["modprobe", "br_netfilter"], "")
         _put(below, change.key.name, change.after)
     except OSError as error:
         text = "the kernel module br_netfilter is missing; install it (package of the kernel's modules) or load it"

@@ -12,16 +12,17 @@ import errno
 import os
 import re
 import shutil
-import subprocess
 from collections import Counter
 from itertools import groupby
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
+from .. import _commands
+from .._commands import RunCommand
 from .._errors import Conflict, HostnetError, KernelError, LostRace
 from .._plan import Change
 from .._rules import MOVE_THEM, Counts, Edits, edits, is_built_in, parse_save
 from .._state import Key, State
-from . import nft, tool
+from . import nft
 
 _PREFIX = {"ip": "iptables", "ip6": "ip6tables"}
 _LOCK_WAIT = 30  # seconds to wait for another iptables process
@@ -50,6 +51,7 @@ _RACES = (
 class Tools(NamedTuple):
     """The tools of one variant. ``families`` are those that have tools and a kernel that knows them."""
 
+    run_command: RunCommand
     directory: str
     variant: str
     families: Tuple[str, ...]
@@ -60,7 +62,7 @@ class Tools(NamedTuple):
         return os.path.join(self.directory, f"{_PREFIX[family]}{self.infix}-{verb}")
 
 
-def find(variant: str = "") -> Tools | None:
+def find(run_command: RunCommand, variant: str = "") -> Tools | None:
     """The host's iptables: where it is and which variant it is; None if there is none.
 
     :param variant: ``nft`` or ``legacy``: the tools of this variant, whichever is the host's
@@ -74,16 +76,16 @@ def find(variant: str = "") -> Tools | None:
     found = ["ip"]
     if os.path.exists(os.path.join(directory, f"ip6tables{infix}-save")) and os.path.isdir("/proc/sys/net/ipv6"):
         found.append("ip6")
-    return Tools(directory, variant or _variant(path), tuple(found), infix)
+    return Tools(run_command, directory, variant or _variant(run_command, path), tuple(found), infix)
 
 
-def _variant(path: str) -> str:
+def _variant(run_command: RunCommand, path: str) -> str:
     """``nft`` or ``legacy``, by the name of the program behind the links; asked only where that does not tell."""
     name = os.path.basename(os.path.realpath(path))
     for variant in ("nft", "legacy"):
         if variant in name:
             return variant
-    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    _status, answer, _said = run_command([path, "--version"], "")
     return "nft" if "nf_tables" in answer else "legacy"
 
 
@@ -107,8 +109,7 @@ def _legacy_filter(tools: Tools, family: str) -> str:
     """The legacy table filter as text; a table that nobody has used is not read, that would create it."""
     if "filter" not in legacy_tables(family):
         return ""
-    command = [tools.path(family, "save"), "-t", "filter"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return tools.run_command([tools.path(family, "save"), "-t", "filter"], "")[1]
 
 
 class Xtables:
@@ -165,7 +166,7 @@ class Xtables:
             raise LostRace(f"write {family} rules", text=moved)
 
     def _run(self, command: List[str], text: str, what: str) -> str:
-        return tool.run(command, text, what, failure)
+        return _commands.run(self._tools.run_command, command, text, what, failure)
 
 
 def read_again(store: Xtables, family: str, error: HostnetError) -> State:
@@ -278,6 +279,6 @@ def failure(what: str, stderr: str, text: str = "") -> HostnetError:
     ]
     said = (useful or rows or ["failed without a word"])[0]
     named = re.search(r"line:? (\d+)", stderr)
-    said += tool.at(text, named and named.group(1))
+    said += _commands.at(text, named and named.group(1))
     kind = LostRace if any(word in stderr for word in _RACES) else KernelError
     return kind(what, errno.EPERM if any(word in stderr for word in _NO_RIGHT) else 0, said)

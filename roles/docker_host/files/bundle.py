@@ -12,9 +12,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-CODE = Path(__file__).resolve().parents[3] / "plugins" / "module_utils"
-PACKAGE = "hostnet_docker"
-MAIN = f"import sys\n\nfrom {PACKAGE}._restore import main\n\nsys.exit(main(sys.argv[1:]))\n"
+HERE = Path(__file__).resolve().parent
+CODE = HERE.parents[2] / "plugins" / "module_utils"
+PACKAGE = "hostnet_docker"  # by this name main.py imports it
 LEFT_OUT = {"_run.py"}  # it alone needs Ansible
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -24,7 +24,7 @@ def pack(target: Path) -> None:
     with target.open("wb") as file:
         file.write(b"#!/usr/bin/env python3\n")
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
-            put(bundle, "__main__.py", MAIN)
+            put(bundle, "__main__.py", (HERE / "main.py").read_text(encoding="utf-8"))
             put(bundle, f"{PACKAGE}/__init__.py", "")
             for path in sorted(CODE.rglob("*.py")):
                 if path.name not in LEFT_OUT:
