@@ -88,18 +88,11 @@ def run_fleet(
             book.write_text(play)
             play = str(book)
         program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
+        return started(
             [*enter, str(program), "-i", str(inventory), *arguments, play],
-            env={**next(iter(hosts)).environ, **ENVIRONMENT, "ANSIBLE_CONFIG": str(config), **(environ or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            cwd=directory or scratch,
-            check=False,
+            {**next(iter(hosts)).environ, **ENVIRONMENT, "ANSIBLE_CONFIG": str(config), **(environ or {})},
+            directory or scratch,
         )
-    return Run(done.returncode, done.stdout)
 
 
 def on_itself(enter: List[str], book: str, variables: Dict[str, Any]) -> Run:
@@ -123,8 +116,15 @@ def on_itself(enter: List[str], book: str, variables: Dict[str, Any]) -> Run:
         "-e",
         json.dumps(variables),
     ]
+    return started([*command, book])
+
+
+def started(words: List[str], environ: Dict[str, str] | None = None, directory: Path | str | None = None) -> Run:
+    """Run a command to its end, two minutes at most; what it prints and its errors are one text."""
     done = subprocess.run(
-        [*command, book],
+        words,
+        env=environ,
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

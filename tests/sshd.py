@@ -16,9 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple
-
-import pytest
+from typing import Any, Dict, Iterator, List, NamedTuple
 
 import lab
 import playbook
@@ -54,13 +52,12 @@ class Controller(NamedTuple):
         inventory = self.directory / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": {"far": self._variables(variables)}}}))
         program = str(Path(sys.executable).with_name("ansible-playbook"))
-        done = self._run([program, "-i", str(inventory), name], playbook.ENVIRONMENT)
-        return playbook.Run(done.returncode, done.stdout)
+        return self._run([program, "-i", str(inventory), name], playbook.ENVIRONMENT)
 
     def gets_through(self) -> bool:
         """Whether a new connection still gets through."""
         words = ["ssh", *self._options().split(), f"root@{self._address}", "true"]
-        return self._run(words, {}).returncode == 0
+        return self._run(words, {}).status == 0
 
     @property
     def _address(self) -> str:
@@ -86,22 +83,10 @@ class Controller(NamedTuple):
             **given,
         }
 
-    def _run(self, words: list, environ: Dict[str, str]) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            ["nsenter", f"--net=/run/netns/{self.host.lan}", "--", *words],
-            env={
-                **os.environ,
-                **environ,
-                "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
-                "ANSIBLE_SSH_RETRIES": "0",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def _run(self, words: List[str], environ: Dict[str, str]) -> playbook.Run:
+        own = {"ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"), "ANSIBLE_SSH_RETRIES": "0"}
+        enter = ["nsenter", f"--net=/run/netns/{self.host.lan}", "--"]
+        return playbook.started([*enter, *words], {**os.environ, **environ, **own})
 
 
 @contextlib.contextmanager
@@ -110,8 +95,7 @@ def controller(host: lab.Host, directory: Path, source: str) -> Iterator[Control
 
     Skips for an ordinary user: sshd changes to users that his namespace does not have.
     """
-    if Path("/proc/self/uid_map").read_text().split()[2] == "1":
-        pytest.skip("sshd needs the machine's own root")
+    lab.need_root()
     _prepare(directory)
     lab.sh(host.lan, f"ip address add {source}/32 dev lo")
     words = [lab.need("sshd"), "-D", "-e", "-f", str(directory / "sshd_config")]

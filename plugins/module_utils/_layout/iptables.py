@@ -8,6 +8,7 @@ Each function gives the rules of one noun in the order in which dockerd makes th
 
 from __future__ import annotations
 
+import functools
 from typing import List
 
 from .._model import UserRule
@@ -31,6 +32,7 @@ USER_CHAIN = "DOCKER-USER"
 BASE_CHAIN = "DOCKER"  # in table filter: its presence says that Docker's chains are there
 
 
+@functools.cache
 def chain(family: int, table: str, name: str) -> Key:
     """The Key of a chain: ``chain ip/nat DOCKER``."""
     return Key("chain", f"{FAMILIES[family]}/{table}", name)

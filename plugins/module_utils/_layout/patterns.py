@@ -88,7 +88,12 @@ CHAINS = tuple(dict.fromkeys((table, name) for table, name, _kind, _text in PATT
 
 
 @functools.cache
-def of_chain(table: str, name: str) -> List[Tuple[str, Pattern[str]]]:
-    """The kinds of rules of a chain. All chains' take as long to compile as a small task runs, so that it is done
-    for those that have rules."""
-    return [(kind, re.compile(text)) for where, chain_, kind, text in PATTERNS if (where, chain_) == (table, name)]
+def of_chain(table: str, name: str) -> List[Tuple[str, str]]:
+    """The kinds of rules of a chain, each with its text for ``compiled``."""
+    return [(kind, text) for where, chain_, kind, text in PATTERNS if (where, chain_) == (table, name)]
+
+
+@functools.cache
+def compiled(text: str) -> Pattern[str]:
+    """A pattern, compiled when a rule is first held against it: all take as long as a small task runs."""
+    return re.compile(text)

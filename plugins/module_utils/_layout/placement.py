@@ -92,7 +92,8 @@ def _in_order(kept: List[str], wanted: Sequence[Placed], rank_of: Ranks) -> List
             group, rank = rank_of[kept[index]]
             groups.setdefault(group, []).append((index, rank))
     for members in groups.values():
-        moved |= _misplaced(members)
+        if len(members) > 1:
+            moved |= _misplaced(members)
     return [rule for index, rule in enumerate(kept) if index not in moved] if moved else kept
 
 

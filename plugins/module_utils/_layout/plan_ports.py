@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Container, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
 from .._errors import OptionError
 from .._model import Publish, Want
@@ -169,11 +169,12 @@ def _publish(table: Table, jobs: Sequence[_Job], host: ports.Host) -> None:
     for job in jobs:
         by_place.setdefault(job.place, []).append(job)
     live = {place: _current(table, members[0].target) for place, members in by_place.items()}
-    stays = {place: _staying(members, live[place]) for place, members in by_place.items()}
-    # What an item keeps is not to be had for one that comes before it.
-    kept = {place: [b for b in live[place] if any(b in job.cover for job in by_place[place])] for place in by_place}
+    stays: Dict[Tuple[str, ...], List[Binding]] = {}
     for place, members in by_place.items():
-        for binding in [*stays[place], *kept[place]]:
+        # What an item keeps is not to be had for one that comes before it.
+        kept = dict.fromkeys(binding for job in members for binding in live[place] if binding in job.cover)
+        stays[place] = _staying(members, live[place], kept)
+        for binding in [*stays[place], *kept]:
             host.take(binding, members[0].target.name)
     chosen: Dict[Tuple[str, ...], List[Binding]] = {place: [] for place in by_place}
     for job in jobs:
@@ -204,11 +205,14 @@ def _ranged(table: Table, target: Target, bindings: Sequence[Binding]) -> List[B
     return [binding._replace(compact=False) if binding in apart else binding for binding in bindings]
 
 
-def _staying(jobs: Sequence[_Job], live: Sequence[Binding]) -> List[Binding]:
-    """What an endpoint publishes beside what the task says of it: all else, or nothing where the task is the whole."""
+def _staying(jobs: Sequence[_Job], live: Sequence[Binding], kept: Container[Binding]) -> List[Binding]:
+    """What an endpoint publishes beside what the task says of it: all else, or nothing where the task is the whole.
+
+    :param kept: what the task says of it that it publishes already
+    """
     if any(job.item.whole for job in jobs):
         return [binding for binding in live if any(_is_ignored(job.item, binding) for job in jobs)]
-    return [binding for binding in live if not any(binding in job.cover for job in jobs)]
+    return [binding for binding in live if binding not in kept]
 
 
 def _forget(table: Table, target: Target) -> None:
@@ -264,6 +268,7 @@ def _enter_bindings(table: Table, target: Target, bindings: Sequence[Binding]) -
             continue
         own = [binding for binding in dict.fromkeys(bindings) if binding.ip == ip]
         table.rulings[family].endpoints[ip] = (policy, own)
-        before = [item._replace(compact=False) for item in table.rules[family].bindings(ip)]
-        changed = {item._replace(compact=False) for item in own} ^ set(before)
-        table.result.stale_bindings += sorted(changed, key=str)
+        before = table.rules[family].bindings(ip)
+        if own != before:
+            changed = {item._replace(compact=False) for item in own} ^ {item._replace(compact=False) for item in before}
+            table.result.stale_bindings += sorted(changed, key=str)

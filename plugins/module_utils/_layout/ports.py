@@ -223,13 +223,11 @@ def _choose(spec: PortSpec, binder: Binder, name: str, path: str, host: Host, li
     low, high = spec.host_ports or (1, 0)  # ephemeral: any port tells whether it is translated
     if not any(binding.host_port for binding in at(low)):
         return at(None)
-    kept = [
-        binding.host_port for binding in live if binding.host_port and _matches(spec, binding, at(binding.host_port))
-    ]
-    for port in kept:
-        if all(host.holder(binding) is None for binding in at(port)):
-            host.note_squatters(at(port), name)
-            return at(port)
+    for kept in live:
+        bindings = at(kept.host_port) if kept.host_port else []
+        if _matches(spec, kept, bindings) and not any(host.holder(binding) for binding in bindings):
+            host.note_squatters(bindings, name)
+            return bindings
     if low == high:
         return _fixed(spec, at(low), path, host, live)
     candidates = range(low, high + 1) if spec.host_ports else host.candidates(at(low))

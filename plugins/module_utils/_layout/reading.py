@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Pattern, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
 
 from .._state import Key, State
 from . import patterns
@@ -153,9 +153,9 @@ def seen(key: Key, rule: str) -> Seen | None:
     return _first(key, patterns.of_chain(key.scope.partition("/")[2], key.name), rule)
 
 
-def _first(key: Key, known: Iterable[Tuple[str, Pattern[str]]], rule: str) -> Seen | None:
-    for kind, pattern in known:
-        match = pattern.fullmatch(rule)
+def _first(key: Key, known: Iterable[Tuple[str, str]], rule: str) -> Seen | None:
+    for kind, text in known:
+        match = patterns.compiled(text).fullmatch(rule)
         if match:
             return Seen(key, rule, kind, match.groupdict())
     return None
