@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
+from typing import Any, Container, Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
 
 from .._state import Key, State
 from . import patterns
@@ -110,7 +110,8 @@ class Rules(Recognised):
         found = [binding for item in own if item.kind == "dnat" for binding in _bindings(item)]
         translated = {(binding.protocol, binding.port) for binding in found}
         filters = [item for item in own if item.kind == "accept"]
-        open_ports = dict.fromkeys(binding for item in reversed(filters) for binding in _bindings(item))
+        others = [item for item in reversed(filters) if not _is_about(item, translated)]
+        open_ports = dict.fromkeys(binding for item in others for binding in _bindings(item))
         found += [binding for binding in open_ports if (binding.protocol, binding.port) not in translated]
         return _with_sources(found, filters) if any(_is_restricted(item) for item in filters) else found
 
@@ -168,6 +169,12 @@ def _bindings(item: Seen) -> List[Binding]:
     host_port = expanded(data["host_port"])[0] if data.get("host_port") else None
     first = Binding(data["protocol"], data.get("host_ip"), host_port, data["ip"], ports[0])
     return [first] if len(ports) == 1 else Span(first, len(ports)).bindings()
+
+
+def _is_about(item: Seen, ports: Container[Tuple[str, int]]) -> bool:
+    """Whether a rule is about one port, and one of these."""
+    port = item.data["port"]
+    return port.isdigit() and (item.data["protocol"], int(port)) in ports
 
 
 def _is_restricted(item: Seen) -> bool:
