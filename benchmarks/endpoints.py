@@ -19,8 +19,8 @@ def ours(size: int) -> Numbers:
     programs.module("docker_bridge", True, **BRIDGE)
     endpoints = [{"name": f"c{number}"} for number in range(size)]
     first = programs.module("veth_endpoint", True, endpoints=endpoints)
-    again = programs.module("veth_endpoint", False, endpoints=endpoints)
-    return {"ours": first.seconds, "nothing to change": again.seconds}
+    again = programs.usual(lambda: programs.module("veth_endpoint", False, endpoints=endpoints))
+    return {"ours": first.seconds, "nothing to change": again}
 
 
 def ip_batch(size: int) -> Numbers:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PING = "ansible.modules.ping"
+_FEW = 5
 
 
 class Done(NamedTuple):
@@ -69,12 +71,6 @@ def module(which: str, changes: bool | None = None, /, **options: Any) -> Done:
     return done
 
 
-def compiled(source: str) -> str:
-    """The path of a C program of this directory, compiled into memory.
-
-    :raises RuntimeError: there is no compiler
-    """
-    path = f"/run/{source}.program"
-    if not os.path.exists(path):
-        run(["cc", "-O2", "-o", path, str(Path(__file__).with_name(source))])
-    return path
+def usual(once: Callable[[], Done]) -> float:
+    """The seconds that something usually takes which leaves the host as it was: the middle one of a few runs."""
+    return statistics.median(once().seconds for _run in range(_FEW))

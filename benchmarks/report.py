@@ -49,8 +49,9 @@ def page(results: Sequence[Result], rounds: Dict[str, List[Numbers]], sizes: Dic
     return (
         "# Benchmark\n\n"
         f"Written by `make bench` ({machine}). Each number is taken on a host of its own, a network namespace that "
-        "is gone afterwards; we and the bare tools take turns in one run. A ratio is that of one round. A bare run is "
-        "one of `ip_forward` that changes nothing: Python, the imports, the argument specs.\n\n"
+        "is gone afterwards; we and the bare tools take turns in one run. A ratio is that of one round. What leaves "
+        "the host as it was is run five times in a round, the middle one counts. A bare run is one of `ip_forward` "
+        "that changes nothing: Python, the imports, the argument specs.\n\n"
         f"{table(results, sizes)}\n{seconds(rounds, sizes)}"
     )
 
