@@ -108,7 +108,7 @@ def differs(before: Dict[str, str], now: Callable[[], Dict[str, str]], seconds: 
     while True:
         try:
             wrong = lab.difference(before, now())
-        except subprocess.CalledProcessError as error:  # a namespace went while it was looked at
+        except (OSError, subprocess.CalledProcessError) as error:  # a namespace went while it was looked at, or before
             wrong = str(error)
         if not wrong or time.monotonic() > deadline:
             return wrong

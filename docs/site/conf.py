@@ -10,6 +10,8 @@ from pygments.lexers.special import TextLexer
 project = "hostnet.docker"
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 html_theme = "sphinx_ansible_theme"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 show_copyright = False
 myst_heading_anchors = 3

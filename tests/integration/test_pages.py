@@ -44,8 +44,11 @@ def commands(needs_graphviz: bool) -> List[Tuple[str, str]]:
 
 # Those of docs/beyond and docs/ruleset are run by tests of their own, with what comes of them.
 SHOWN = [(page, text) for page, text in blocks("yaml") if not page.startswith(("docs/beyond/", "docs/ruleset/"))]
+# Plays of many tasks.
+LONG = ("docs/how-to/iptables-false.md", "docs/how-to/take-over.md")
 
 
+@pytest.mark.slow(*(page for page, _text in SHOWN if page not in LONG))
 @pytest.mark.parametrize("page,text", SHOWN, ids=[page for page, _text in SHOWN])
 def test_playbooks(host: lab.Host, page: str, text: str) -> None:
     """Every playbook shown runs on a host that has docker0 and an endpoint, twice with the same end."""
