@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import json
+import os
 import sys
-from typing import Any, Callable, Collection, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Tuple
 
 from ansible.module_utils.basic import AnsibleModule, _load_params
 
@@ -81,17 +83,32 @@ def _run_command(module: AnsibleModule) -> RunCommand:
     """How programs are run: by Ansible, each word as it is, their own words in English."""
 
     def run_command(command: List[str], text: str) -> Tuple[int, str, str]:
-        answer: Tuple[int, str, str] = module.run_command(
-            command,
-            data=text,
-            binary_data=True,
-            environ_update={"LC_ALL": "C"},
-            expand_user_and_vars=False,
-            handle_exceptions=False,
-        )
+        with _standard_input(text):
+            answer: Tuple[int, str, str] = module.run_command(
+                command, environ_update={"LC_ALL": "C"}, expand_user_and_vars=False, handle_exceptions=False
+            )
         return answer
 
     return run_command
+
+
+@contextlib.contextmanager
+def _standard_input(text: str) -> Iterator[None]:
+    """This process's standard input, and that of what it starts, for a while.
+
+    A file and no pipe, as ``data`` of Ansible's run_command would be: of a program that ends before it has read all,
+    that tells no more than that the pipe is broken.
+    """
+    kept = os.dup(0)
+    with os.fdopen(os.memfd_create("input"), "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def not_a_dict(spec: Mapping[str, Any], params: Mapping[str, Any]) -> OptionError | None:
