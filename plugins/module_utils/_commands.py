@@ -14,7 +14,8 @@ from ._errors import HostnetError, KernelError
 
 # The words of a command and its input -> its exit status, output and errors. It is handed down from whoever was
 # started himself: AnsibleModule.run_command in modules. Bytes that are no text go in and out as surrogate escapes:
-# comments of other people's rules are bytes of any kind, and they go back as they came. OSError: it cannot be started.
+# comments of other people's rules are bytes of any kind, and they go back as they came. Errors are for people: what is
+# no text in them is replaced. OSError: it cannot be started.
 RunCommand = Callable[[List[str], str], Tuple[int, str, str]]
 
 

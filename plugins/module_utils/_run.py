@@ -84,10 +84,10 @@ def _run_command(module: AnsibleModule) -> RunCommand:
 
     def run_command(command: List[str], text: str) -> Tuple[int, str, str]:
         with _standard_input(text):
-            answer: Tuple[int, str, str] = module.run_command(
+            status, output, said = module.run_command(
                 command, environ_update={"LC_ALL": "C"}, expand_user_and_vars=False, handle_exceptions=False
             )
-        return answer
+        return status, output, said.encode(errors="surrogateescape").decode(errors="replace")
 
     return run_command
 

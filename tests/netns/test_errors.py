@@ -381,16 +381,15 @@ def test_description_of_a_host_that_lacks_something(host: lab.Host, before_it_ru
 
 
 def test_a_tool_that_ends_before_it_has_read_all(host: lab.Host, tmp_path: Path) -> None:
-    """Its own words are told, however much it was given."""
+    """Its own words are told, however much it was given, and also if they are no text."""
     host.run("host_network", bridges=[{"name": "docker0"}], endpoints=[{"name": "web"}])
     for name in ("iptables-save", "ip6tables-save", "ip6tables-restore"):
         (tmp_path / name).symlink_to(lab.need(name))
     program = tmp_path / "iptables-restore"
-    program.write_text(
-        "#!/bin/sh\necho 'iptables-restore: line 1 failed: out of memory' >&2\nexit 4\n", encoding="utf-8"
-    )
+    words = r"iptables-restore: line 1 failed: \377 out of memory\n"
+    program.write_text(f"#!/bin/sh\nprintf '{words}' >&2\nexit 4\n", encoding="utf-8")
     program.chmod(0o755)
     there = lab.Host(host.name, tools=tmp_path)
     ports = [f"{port}:{port}" for port in range(10_000, 12_000)]
     said = there.run("port_publish", fails=True, endpoint="web", published_ports=ports)["msg"]
-    assert "out of memory" in said and said.endswith("nothing was changed"), said
+    assert "\ufffd out of memory" in said and said.endswith("nothing was changed"), said
