@@ -42,6 +42,14 @@ class Edits(NamedTuple):
 Counts = Dict[Key, Dict[Union[int, str], Tuple[int, int]]]
 
 
+def legible(text: str) -> str:
+    """A text for people: what is none in it, such as a comment of somebody else's in another encoding, is replaced.
+
+    Ansible and its callbacks refuse a result that cannot be encoded.
+    """
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def parse_save(text: str, family: str, counts: Counts | None = None) -> State:
     """The chains and policies of one family.
 

@@ -20,6 +20,7 @@ from ._commands import RunCommand
 from ._errors import HostnetError, KernelError, OptionError
 from ._layout import describe
 from ._model import Task
+from ._rules import legible
 from ._values import seconds
 
 Result = Dict[str, Any]
@@ -87,7 +88,7 @@ def _run_command(module: AnsibleModule) -> RunCommand:
             status, output, said = module.run_command(
                 command, environ_update={"LC_ALL": "C"}, expand_user_and_vars=False, handle_exceptions=False
             )
-        return status, output, said.encode(errors="surrogateescape").decode(errors="replace")
+        return status, output, legible(said)
 
     return run_command
 
@@ -121,7 +122,7 @@ def not_a_dict(spec: Mapping[str, Any], params: Mapping[str, Any]) -> OptionErro
 
 
 def _message(error: HostnetError) -> str:
-    text = str(error)
+    text = legible(str(error))
     failure = getattr(error, "failure", error)
     if isinstance(failure, KernelError) and failure.errno in (errno.EPERM, errno.EACCES):
         text += "; this needs the capability NET_ADMIN: run the task with become: true"

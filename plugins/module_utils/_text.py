@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 from ._plan import Change
-from ._rules import edits
+from ._rules import edits, legible
 from ._state import HOST, Key, State, short
 
 Section = Dict[str, str]
@@ -63,7 +63,7 @@ def diff(changes: Sequence[Change], live: State, after: State) -> List[Section]:
 
 
 def _made(header: str, before: str, after: str) -> Section:
-    return {"before_header": header, "after_header": header, "before": before, "after": after}
+    return {"before_header": header, "after_header": header, "before": legible(before), "after": legible(after)}
 
 
 def _section(header: str, changes: Sequence[Change], show: Any) -> List[Section]:

@@ -86,3 +86,14 @@ def test_interfaces_are_the_hosts_own(host: lab.Host) -> None:
             "gateways": ["192.0.2.254", "2001:db8:1::fe"],
         }
     ]
+
+
+def test_a_comment_that_is_no_text(host: lab.Host) -> None:
+    """It is shown with a replacement character, in the diff too, and stays the bytes that it is."""
+    host.run("host_network", **HOST)
+    words = b"caf\xe9"
+    host.sh(["iptables", "-A", "FORWARD", "-m", "comment", "--comment", words, "-j", "ACCEPT"])  # type: ignore[list-item]
+    assert [item["chain"] for item in _rules(host) if "caf\ufffd" in item["rule"]] == ["FORWARD"]
+    gone = host.run("host_network", diff=True, purge=True, bridges=[], endpoints=[], user_rules=[])
+    assert any("caf\ufffd" in section["after"] for section in gone["diff"])
+    assert host.sh(r"iptables-save | LC_ALL=C grep -c $(printf 'caf\351')").strip() == "1"

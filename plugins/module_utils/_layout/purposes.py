@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Tuple, Union
 
-from .._rules import MARK, OPAQUE, Counts
+from .._rules import MARK, OPAQUE, Counts, legible
 from .._state import Key, State
 from . import iptables, nft_names, nft_patterns, nft_ranges, nftables, reading
 from .reading import Seen
@@ -80,7 +80,8 @@ def told(states: Iterable[Tuple[State, Counts]], names: Mapping[str, str]) -> Li
     """
     found = []
     for state, counts in states:
-        for item in _counted(state, counts):
+        for raw in _counted(state, counts):
+            item = raw._replace(chain=legible(raw.chain), rule=legible(raw.rule))
             owner, text = purpose(item, names)
             found.append({**item._asdict(), "owner": owner, "purpose": text})
     return found
