@@ -21,9 +21,9 @@ ours, 0.02 s Ansible's look at the options and at the answer, 0.05 s the links, 
 0.02 s their settings and files, 0.01 s both families' rules, 0.02 s the prediction. 1,000 ports with nothing to change
 take 0.21 s: the same 0.1 s, 0.035 s for both families' rules (iptables-save alone: 0.025 s), 0.03 s the prediction.
 
-Such a run is nearly all Python, whereas the first apply of endpoints is mostly the kernel's work. On a machine whose
-processor caches are shared with busy neighbours the same run was seen to take up to 0.4 s of processor time, with a
-first apply of 0.65 to 0.8 s: the ratio of the two is the one that varies most.
+Of these 0.23 s, 0.17 s are Python's and 0.06 s the kernel's; of the first apply's 0.55 s, 0.22 s and 0.30 s. So their
+ratio is over 0.4 since the first apply needs less of Python. It also varies most: some minutes later the same run took
+0.31 to 0.4 s on the same machine, most of it Python, while a bare loop took as long as before. Why is not known.
 """
 _BEGIN, _END = "<!-- written by make bench -->", "<!-- to here -->"
 
