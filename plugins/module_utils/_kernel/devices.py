@@ -177,19 +177,19 @@ def is_link_deletion(change: Change) -> bool:
     return change.action == "delete" and change.key.kind == "link" and change.key.scope == HOST
 
 
-def carried(changes: Sequence[Change]) -> Set[int]:
-    """The places of deletions that a later deletion of their link carries out: they need no request."""
+def own(changes: Sequence[Change]) -> List[Change]:
+    """The changes, less deletions that a later deletion of their link carries out: those need no request."""
     ends: Set[Tuple[str, str]] = set()
-    found: Set[int] = set()
-    for number in range(len(changes) - 1, -1, -1):
-        change = changes[number]
+    found: List[Change] = []
+    for change in reversed(changes):
         if is_link_deletion(change):
             peer = change.before.get("peer")
             ends.add((HOST, change.key.name))
             ends.update([(peer["netns"], peer["name"])] if peer else [])
         elif change.action == "delete" and (change.key.scope, _device_of(change)) in ends:
-            found.add(number)
-    return found
+            continue
+        found.append(change)
+    return found[::-1]
 
 
 def _device_of(change: Change) -> str:

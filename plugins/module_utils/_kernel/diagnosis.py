@@ -70,18 +70,10 @@ def _other_variant(run_command: RunCommand) -> State:
     tools = xtables.find(run_command)
     if tools is None:
         return {}
-    other, read_tables = ("legacy", _legacy_tables) if tools.variant == "nft" else ("nft", _nft_tables)
+    other, read_tables = ("legacy", xtables.legacy_tables) if tools.variant == "nft" else ("nft", _nft_tables)
     found = {family: tables for family in ("ip", "ip6") for tables in [read_tables(family)] if tables}
     counts = _counted(tools, other, found)
     return {Key("variant", HOST, f"iptables-{other}"): counts} if counts else {}
-
-
-def _legacy_tables(family: str) -> List[str]:
-    try:
-        with open(f"/proc/net/{family}_tables_names", encoding="ascii") as names:
-            return names.read().split()
-    except OSError:
-        return []
 
 
 def _nft_tables(family: str) -> List[str]:

@@ -132,9 +132,7 @@ class Netlink:
 
         :raises KernelError: with the kernel's errno; what the failed change did may be half done
         """
-        carried = devices.carried(changes)
-        own = [change for number, change in enumerate(changes) if number not in carried]
-        for is_deletion, members in groupby(own, devices.is_link_deletion):
+        for is_deletion, members in groupby(devices.own(changes), devices.is_link_deletion):
             if is_deletion:
                 self._delete_links(list(members))
                 continue
